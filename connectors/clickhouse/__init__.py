@@ -1,0 +1,1 @@
+"""The history store: ClickHouse, or chDB behind its HTTP interface."""

@@ -1,0 +1,1 @@
+"""Venues: market data in, orders out."""

@@ -1,0 +1,1 @@
+"""Binance: signed REST and websockets of spot, USD-margined and COIN-margined futures."""

@@ -1,0 +1,87 @@
+"""What a venue says about orders, in no venue's dialect."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from schemas.common import Liquidity, OrderStatus
+
+ENDED = {OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
+"""States after which nothing more is filled; FILLED is reached by fills alone."""
+
+
+class OrderSeen(Struct, frozen=True, kw_only=True):
+    """State of an order at the venue.
+
+    Attributes
+    ----------
+    client_order_id, venue_order_id
+        Its ids.
+    status
+        State at ``event_ts``.
+    executed
+        Quantity filled so far, base asset.
+    event_ts
+        Venue's time of the state, microseconds.
+    """
+
+    client_order_id: str
+    venue_order_id: str
+    status: OrderStatus
+    executed: Decimal
+    event_ts: int
+
+
+class FillSeen(Struct, frozen=True, kw_only=True):
+    """One fill of an order.
+
+    Attributes
+    ----------
+    client_order_id, venue_order_id
+        Ids of the order; the former is empty where the venue does not say it.
+    trade_id
+        The venue's id of the fill; unique within the symbol.
+    quantity, price
+        Base asset and quote currency.
+    commission, commission_asset
+        What it cost.
+    liquidity
+        Maker or taker.
+    event_ts
+        Venue's time of the fill, microseconds.
+    """
+
+    client_order_id: str
+    venue_order_id: str
+    trade_id: str
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+    commission_asset: str
+    liquidity: Liquidity
+    event_ts: int
+
+
+class Refused(Struct, frozen=True, kw_only=True):
+    """The venue or the gateway has refused an order for good.
+
+    Attributes
+    ----------
+    code, message
+        Why.
+    event_ts
+        When, by the venue's clock, microseconds.
+    """
+
+    code: str
+    message: str
+    event_ts: int
+
+
+class BalanceSeen(Struct, frozen=True, kw_only=True):
+    """Balance of one asset: wallet without unrealised profit, and what is free."""
+
+    wallet: Decimal
+    available: Decimal

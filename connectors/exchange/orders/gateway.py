@@ -1,0 +1,311 @@
+"""The order gateway: commands from the log to the venue, results and balances from the venue to the log.
+
+What it promises: every command is acted on at the venue once, in effect; every fill and every state of an order is on the log
+once, as long as this process lives, and after it was killed at the worst moment again with the same ``event_id``.
+
+How: a command's offset is committed only after its outcome has been stored. What was said before is read back from the log when
+a partition comes, so the gateway has no state of its own; a command that an earlier process may have sent is looked up at the venue
+before it is sent (see `sender`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from random import Random
+
+from connectors.exchange.binance.rest import BinanceRest, VenueAwayError
+from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.orders.balance import BalanceReport
+from connectors.exchange.orders.commands import CommandLog, CommandTopics, Delivered, OnCorrupt
+from connectors.exchange.orders.dialect import UserEvent
+from connectors.exchange.orders.events import FillSeen, OrderSeen, Refused
+from connectors.exchange.orders.ledger import Ledger, Order, Result
+from connectors.exchange.orders.sender import Sender
+from connectors.exchange.orders.settings import OrdersSettings
+from connectors.exchange.orders.sink import FLUSH_S, RecordSink
+from connectors.exchange.orders.trading import TradingAccount
+from connectors.exchange.orders.user_stream import UserStream
+from connectors.exchange.tasks import sleep_unless, together
+from connectors.exchange.venues import venue_named
+from quantum.errors import FencedError, RetryError, VenueError
+from schemas.common import OrderAction, OrderStatus
+from schemas.execution.records import OrderCommand
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.05
+FLUSH_ATTEMPTS = 8
+GRACE_S = 5.0
+
+
+class OrderGateway:
+    """One account at one venue.
+
+    Parameters
+    ----------
+    account
+        The account at the venue.
+    settings
+        What is traded, limits and times.
+    stream_url
+        Base URL of the venue's websockets.
+    commands
+        The log of commands.
+    topics
+        Names of the topics that are written.
+    sink
+        Where results and balances go.
+    random
+        Source of the jitter of retries.
+    """
+
+    def __init__(
+        self,
+        account: TradingAccount,
+        settings: OrdersSettings,
+        stream_url: str,
+        commands: CommandLog,
+        topics: CommandTopics,
+        sink: RecordSink,
+        random: Random,
+    ) -> None:
+        self._account = account
+        self._settings = settings
+        self._commands = commands
+        self._topics = topics
+        self._sink = sink
+        self._random = random
+        self._ledger = Ledger()
+        self._sender = Sender(account, random)
+        self._stream = UserStream(account, stream_url, settings, self._on_event, self._look_at_all, random)
+        self._lanes: dict[str, asyncio.Task[None]] = {}
+        self._due: dict[str, float] = {}
+        self._missed: dict[str, int] = {}
+        self._balance = BalanceReport(account, settings, topics.balances, sink, random)
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until ``stop`` is set; what is in hand is finished first as far as the venue answers.
+
+        Raises
+        ------
+        FencedError
+            Another process has taken this one's place.
+        RetryError
+            Results cannot be stored; the process must begin again, and will find everything on the log.
+        """
+        try:
+            await together(self._take_commands(stop), self._stream_until(stop), self._look_at_orders(stop), self._balance.run(stop))
+            await self._finish_in_hand()
+        finally:
+            for task in self._lanes.values():
+                task.cancel()
+            await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+            if self._failure.done():
+                self._failure.exception()
+            await self._commands.close()
+
+    async def _finish_in_hand(self) -> None:
+        working = [task for task in self._lanes.values() if not task.done()]
+        if working:
+            _, left = await asyncio.wait(working, timeout=GRACE_S)
+            log.info("%d symbols have commands that the next process will look up", len(left))
+
+    async def _take_commands(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            polled = await self._commands.poll()
+            if self._failure.done():
+                self._failure.result()
+            for partition in polled.lost:
+                self._ledger.drop(partition)
+            for partition, result, headers in polled.said:
+                self._ledger.restore(result, headers, partition)
+            if polled.gained:
+                self._sender.distrust()
+                self._look_at_all()
+                log.info("partitions %s: %d orders are open", polled.gained, len(self._ledger.open_orders()))
+            for delivered in polled.commands:
+                lane = delivered.command.symbol
+                task = asyncio.create_task(self._work(delivered, self._lanes.get(lane)))
+                task.add_done_callback(self._worked)
+                self._lanes[lane] = task
+
+    async def _work(self, delivered: Delivered, before: asyncio.Task[None] | None) -> None:
+        """Work on a command after the one before it in its symbol."""
+        if before is not None:
+            await asyncio.wait({before})
+        command = delivered.command
+        try:
+            await self._act(delivered)
+        except FencedError as error:
+            log.warning("%s", error)
+            return
+        await self._store()
+        self._commands.done(delivered)
+        log.debug("command %s is done", command.event_id)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def _act(self, delivered: Delivered) -> None:
+        command = delivered.command
+        client_order_id = command.client_order_id
+        if command.action is OrderAction.CANCEL:
+            await self._cancel(delivered)
+        elif not self._ledger.knows(client_order_id):
+            self._ledger.expect(command, delivered.headers, delivered.partition)
+            outcome: OrderSeen | Refused | None = self._not_ours(command)
+            if outcome is None:
+                outcome = await self._sender.submit(
+                    command, uncertain=delivered.uncertain, expires_s=delivered.expires_s, may_send=lambda: self._commands.owns(delivered)
+                )
+            self._due[client_order_id] = time.monotonic() + self._settings.first_poll_s
+            self._say(self._ledger.seen(outcome, client_order_id))
+
+    async def _cancel(self, delivered: Delivered) -> None:
+        command = delivered.command
+        if not await self._commands.owns(delivered):
+            raise FencedError(f"cancellation of {command.client_order_id} belongs to another process now")
+        refused = self._not_ours(command)
+        seen = None if refused is not None else await self._sender.cancel(command)
+        if seen is not None:
+            self._say(self._ledger.seen(seen, command.client_order_id))
+            self._due[command.client_order_id] = 0.0
+        elif not self._ledger.knows(command.client_order_id):
+            self._ledger.expect(command, delivered.headers, delivered.partition)
+            unknown = Refused(code="-2013", message="the venue has no order with this id", event_ts=self._account.rest.now_us())
+            self._say(self._ledger.seen(refused or unknown, command.client_order_id))
+
+    def _not_ours(self, command: OrderCommand) -> Refused | None:
+        """Return why a command is not for this gateway, if it is not."""
+        now = self._account.rest.now_us()
+        if command.venue != self._settings.venue:
+            return Refused(code="VENUE_NOT_CONNECTED", message=f"this gateway trades on {self._settings.venue}", event_ts=now)
+        if command.account != self._settings.account:
+            return Refused(code="ACCOUNT_NOT_CONNECTED", message=f"this gateway trades for {self._settings.account}", event_ts=now)
+        if command.action is not OrderAction.SUBMIT and command.action is not OrderAction.CANCEL:
+            return Refused(code="ACTION_NOT_KNOWN", message=f"this gateway does not know {command.action}", event_ts=now)
+        return None
+
+    def _on_event(self, event: UserEvent) -> None:
+        for news in event.news:
+            self._say(self._ledger.seen(news, event.client_order_id))
+        if event.money:
+            self._balance.hurry()
+
+    def _say(self, results: list[Result]) -> None:
+        for result in results:
+            self._sink.send(self._topics.results, result.record.account, result.record, result.headers)
+            log.info("order %s: %s %s", result.record.client_order_id, result.record.status, result.record.trade_id or "")
+            if result.record.trade_id is not None:
+                self._balance.hurry()
+
+    def _look_at_all(self) -> None:
+        for order in self._ledger.open_orders():
+            self._due[order.client_order_id] = 0.0
+
+    async def _stream_until(self, stop: asyncio.Event) -> None:
+        stream = asyncio.create_task(self._stream.run(stop))
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({stream, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if stream in done:
+                stream.result()
+        finally:
+            for task in (stream, stopped):
+                task.cancel()
+            await asyncio.gather(stream, stopped, return_exceptions=True)
+
+    async def _look_at_orders(self, stop: asyncio.Event) -> None:
+        """Ask about every open order now and then: the stream may have missed something."""
+        while not stop.is_set():
+            await sleep_unless(stop, TICK_S)
+            now = time.monotonic()
+            orders = self._ledger.open_orders()
+            self._due = {order.client_order_id: self._due.get(order.client_order_id, now + self._settings.poll_s) for order in orders}
+            for order in orders:
+                if self._due[order.client_order_id] <= now:
+                    self._due[order.client_order_id] = now + self._settings.poll_s
+                    try:
+                        await self._look_at(order)
+                    except (VenueAwayError, VenueError) as error:
+                        log.warning("order %s could not be looked at: %s", order.client_order_id, error)
+
+    async def _look_at(self, order: Order) -> None:
+        seen = await self._account.query(order.symbol, order.client_order_id)
+        if seen is None:
+            self._miss(order)
+            return
+        self._missed.pop(order.client_order_id, None)
+        fills: list[FillSeen] = []
+        if seen.executed > order.filled:
+            fills = await self._account.fills(order.symbol, order.client_order_id, seen.venue_order_id)
+        for fill in fills:
+            self._say(self._ledger.seen(fill, order.client_order_id))
+        self._say(self._ledger.seen(seen, order.client_order_id))
+
+    def _miss(self, order: Order) -> None:
+        """Take it that an order is over which the venue, asked again and again, does not know: it keeps every open one."""
+        name = order.client_order_id
+        missed = self._missed[name] = self._missed.get(name, 0) + 1
+        log.error("order %s was accepted, but %s does not know it (%d times in a row)", name, self._settings.venue, missed)
+        if missed >= self._settings.lost_after:
+            del self._missed[name]
+            now = self._account.rest.now_us()
+            gone = OrderSeen(
+                client_order_id=name,
+                venue_order_id=order.venue_order_id or "",
+                status=OrderStatus.EXPIRED,
+                executed=order.filled,
+                event_ts=now,
+            )
+            self._say(self._ledger.seen(gone, name))
+
+    async def _store(self) -> None:
+        """Wait until all that was said is stored: as long as the broker may take to come back."""
+        for attempt in range(1, FLUSH_ATTEMPTS + 1):
+            try:
+                await asyncio.to_thread(self._sink.flush, FLUSH_S)
+            except RetryError as error:
+                if attempt == FLUSH_ATTEMPTS:
+                    raise
+                log.warning("results are not stored yet: %s", error)
+            else:
+                return
+
+
+async def run_gateway(
+    settings: OrdersSettings,
+    access: VenueSettings,
+    bootstrap: str,
+    topics: CommandTopics,
+    sink: RecordSink,
+    on_corrupt: OnCorrupt,
+    stop: asyncio.Event,
+) -> None:
+    """Run the gateway until ``stop`` is set. See `OrderGateway`.
+
+    Parameters
+    ----------
+    settings, access
+        What is traded, where, with which key.
+    bootstrap
+        Kafka's bootstrap servers.
+    topics
+        Topics, and the codecs of those that are read.
+    sink
+        Where results and balances go.
+    on_corrupt
+        Called on another thread with a command that cannot be read.
+    stop
+        Ends it.
+    """
+    venue = venue_named(settings.venue)
+    async with BinanceRest(venue, access) as rest:
+        account = TradingAccount(rest)
+        commands = CommandLog(bootstrap, topics, settings, on_corrupt)
+        gateway = OrderGateway(account, settings, access.stream_url(venue), commands, topics, sink, Random())
+        await gateway.run(stop)

@@ -1,0 +1,20 @@
+"""Where the gateway writes to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from quantum.trace import Headers
+from schemas.record import Record
+
+FLUSH_S = 30.0
+
+
+class RecordSink(Protocol):
+    """Where results and balances go; `connectors.kafka.publisher.Publisher` is one."""
+
+    def send(self, topic: str, key: str, record: Record, headers: Headers | None = None) -> None:
+        """Queue a record."""
+
+    def flush(self, timeout_s: float = FLUSH_S) -> None:
+        """Wait until everything sent is stored; raises RetryError where that fails or takes longer."""

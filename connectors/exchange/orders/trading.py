@@ -1,0 +1,126 @@
+"""The account at the venue: orders, fills, leverage, balance, user stream, by signed REST."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from connectors.exchange.binance.rest import AnswerT, BinanceRest, Security, decoded
+from connectors.exchange.binance.signing import Parameter
+from connectors.exchange.orders import dialect
+from connectors.exchange.orders.events import BalanceSeen, FillSeen, OrderSeen
+from connectors.exchange.venues import COINM
+from quantum.errors import ConfigurationError, VenueError
+from schemas.execution.records import OrderCommand
+
+MOST_TRADES = 1_000
+
+
+class _FuturesBalance(msgspec.Struct, rename="camel"):
+    asset: str
+    balance: Decimal
+    available_balance: Decimal
+
+
+class _SpotBalance(msgspec.Struct):
+    asset: str
+    free: Decimal
+    locked: Decimal
+
+
+class _SpotAccount(msgspec.Struct):
+    balances: list[_SpotBalance]
+
+
+class _ListenKey(msgspec.Struct, rename="camel"):
+    listen_key: str
+
+
+class TradingAccount:
+    """One account at one venue. Every call raises VenueError or VenueAwayError as `BinanceRest.call` does.
+
+    Parameters
+    ----------
+    rest
+        Client of the venue.
+    """
+
+    def __init__(self, rest: BinanceRest) -> None:
+        if rest.venue is COINM:
+            raise ConfigurationError(
+                "orders are in the base asset, binance-coinm trades contracts", "use QUANTUM_ORDERS_VENUE=binance-usdm or binance-spot"
+            )
+        self.rest = rest
+        self._futures = rest.venue.futures
+
+    async def submit(self, command: OrderCommand) -> OrderSeen:
+        """Send an order; return what the venue made of it."""
+        parameters = dialect.new_order(command, self.rest.venue)
+        body = await self.rest.call("POST", self.rest.path("order"), parameters, Security.SIGNED, urgent=True)
+        return dialect.seen(decoded(body, dialect.OrderAnswer))
+
+    async def query(self, symbol: str, client_order_id: str) -> OrderSeen | None:
+        """Return an order as the venue has it; None where it has none with this id."""
+        try:
+            answer = await self._signed(
+                "GET", self.rest.path("order"), dialect.OrderAnswer, {"symbol": symbol, "origClientOrderId": client_order_id}
+            )
+        except VenueError as error:
+            if error.code == dialect.NO_SUCH_ORDER:
+                return None
+            raise
+        return dialect.seen(answer)
+
+    async def cancel(self, symbol: str, client_order_id: str) -> OrderSeen:
+        """Cancel an order; return it as it is afterwards."""
+        parameters: dict[str, Parameter] = {"symbol": symbol, "origClientOrderId": client_order_id}
+        return dialect.seen(await self._signed("DELETE", self.rest.path("order"), dialect.OrderAnswer, parameters))
+
+    async def fills(self, symbol: str, client_order_id: str, venue_order_id: str) -> list[FillSeen]:
+        """Return all fills of an order, in the order of their ids."""
+        found: dict[int, dialect.TradeAnswer] = {}
+        parameters: dict[str, Parameter] = {"symbol": symbol, "orderId": venue_order_id, "limit": MOST_TRADES}
+        while True:
+            page = await self._signed(
+                "GET", self.rest.path("userTrades" if self._futures else "myTrades"), list[dialect.TradeAnswer], parameters
+            )
+            fresh = {trade.id: trade for trade in page if trade.id not in found}
+            found |= fresh
+            if len(page) < MOST_TRADES or not fresh:
+                return [dialect.fill(found[trade_id], client_order_id) for trade_id in sorted(found)]
+            parameters["fromId"] = max(found) + 1
+
+    async def set_leverage(self, symbol: str, leverage: int) -> None:
+        """Set the leverage of a symbol."""
+        parameters: dict[str, Parameter] = {"symbol": symbol, "leverage": leverage}
+        await self.rest.call("POST", self.rest.path("leverage"), parameters, Security.SIGNED, urgent=True)
+
+    async def balance(self, asset: str) -> BalanceSeen:
+        """Return the balance of an asset; raises VenueError where the account has none of it."""
+        if self._futures:
+            for held in await self._signed("GET", "/fapi/v2/balance", list[_FuturesBalance], {}):
+                if held.asset == asset:
+                    return BalanceSeen(wallet=held.balance, available=held.available_balance)
+        else:
+            account = await self._signed("GET", self.rest.path("account"), _SpotAccount, {})
+            for spot in account.balances:
+                if spot.asset == asset:
+                    return BalanceSeen(wallet=spot.free + spot.locked, available=spot.free)
+        raise VenueError(f"the account at {self.rest.venue.name} holds no {asset}", code=0, status=200, remedy="see QUANTUM_ORDERS_ASSET")
+
+    async def listen_key(self) -> str:
+        """Open the user stream; return its key."""
+        return decoded(await self.rest.call("POST", self._stream_path, None, Security.KEY, urgent=True), _ListenKey).listen_key
+
+    async def keep_alive(self, listen_key: str) -> None:
+        """Renew the key of the user stream."""
+        parameters: dict[str, Parameter] = {} if self._futures else {"listenKey": listen_key}
+        await self.rest.call("PUT", self._stream_path, parameters, Security.KEY, urgent=True)
+
+    @property
+    def _stream_path(self) -> str:
+        return self.rest.path("listenKey" if self._futures else "userDataStream")
+
+    async def _signed(self, method: str, path: str, answer: type[AnswerT], parameters: dict[str, Parameter]) -> AnswerT:
+        return decoded(await self.rest.call(method, path, parameters, Security.SIGNED, urgent=True), answer)

@@ -1,0 +1,1 @@
+"""Recorded raw frames, played again through the code that the live feed uses."""

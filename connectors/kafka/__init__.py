@@ -1,0 +1,1 @@
+"""Kafka for components: processes that are not stages."""

@@ -1,0 +1,50 @@
+"""The order gateway's process."""
+
+from __future__ import annotations
+
+import asyncio
+
+from confluent_kafka import Message
+
+from connectors.clickhouse.dead_letters import KafkaDeadLetters
+from connectors.clickhouse.decode import Raw, Rejected
+from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.orders.commands import CommandTopics
+from connectors.exchange.orders.gateway import run_gateway
+from connectors.exchange.orders.settings import OrdersSettings
+from connectors.kafka.headers import header_map
+from connectors.registry.client import Registry
+from infra.components.history import table_specs
+from processors.components import node_publisher
+from processors.topology import TOPICS
+from quantum.errors import DeadLetterError
+from quantum.settings import Settings
+from schemas.codec import RecordCodec
+from schemas.execution.records import ExecutionResult, OrderCommand
+
+
+async def orders(settings: Settings, stop: asyncio.Event) -> None:
+    """Carry commands to the venue and what became of them back."""
+    ids = Registry(settings.registry)
+    command, result = TOPICS["order.command"], TOPICS["execution.result"]
+    topics = CommandTopics(
+        command_codec=RecordCodec(command.subject, OrderCommand, ids), result_codec=RecordCodec(result.subject, ExecutionResult, ids)
+    )
+    letters = KafkaDeadLetters(settings.kafka, "orders")
+
+    (spec,) = (each for each in table_specs() if each.topic == command.name)
+
+    def on_corrupt(message: Message, error: DeadLetterError) -> None:
+        headers = list(header_map(message).items())
+        raw = Raw(message.partition() or 0, message.offset() or 0, message.timestamp()[1], message.key(), message.value(), headers)
+        letters.send(spec, [Rejected(raw, str(error))])
+
+    await run_gateway(
+        OrdersSettings(venue=settings.venue, account=settings.account),
+        VenueSettings(),
+        settings.kafka,
+        topics,
+        node_publisher(settings, "orders"),
+        on_corrupt,
+        stop,
+    )

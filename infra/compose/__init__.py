@@ -1,0 +1,1 @@
+"""The platform in containers: its image, and the watch that writes the containers' health."""

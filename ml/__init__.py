@@ -1,0 +1,1 @@
+"""Features, models, training and serving; pure, without Kafka."""

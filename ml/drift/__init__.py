@@ -1,0 +1,1 @@
+"""Whether a model still sees what it was trained on."""

@@ -1,0 +1,1 @@
+"""Models at work: scoring, and the ensemble of their answers."""

@@ -1,0 +1,1 @@
+"""From bars to an artefact: rows, purged split, XGBoost, calibration, measurement, ONNX."""

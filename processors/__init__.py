@@ -1,0 +1,1 @@
+"""The stream stages, their topology and what runs them."""

@@ -1,0 +1,119 @@
+"""Topics and subjects brought to what the topology declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connectors.kafka.topics import Change, TopicSpec, apply, compare, prepare_coordinators
+from connectors.registry.client import Registry
+from processors.app import create_app
+from processors.topology import DAY_MS, STAGES, TOPICS, Topic
+from quantum.errors import ConfigurationError
+from quantum.settings import Settings
+from schemas.codec import schema_text
+
+DEAD_LETTER_RETENTION_MS = 30 * DAY_MS
+
+
+def topic_specs(settings: Settings) -> list[TopicSpec]:
+    """Return every topic of the topology, its dead-letter topic and the stages' changelogs as the broker should have them."""
+    out = []
+    for topic in TOPICS.values():
+        out.append(TopicSpec(topic.name, settings.partitions, settings.replication, _config(topic)))
+        config = {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS)}
+        out.append(TopicSpec(topic.dead_letters, settings.partitions, settings.replication, config))
+    compacted = {"cleanup.policy": "compact"}
+    return [*out, *(TopicSpec(name, settings.partitions, settings.replication, compacted) for name in changelogs(settings))]
+
+
+def changelogs(settings: Settings) -> list[str]:
+    """Return the names of the changelogs of all stages' tables."""
+    ids = Registry(settings.registry)
+    apps = [create_app(stage, settings, ids) for stage in STAGES]
+    return [table.changelog_topic_name for app in apps for table in app.tables.values()]
+
+
+def _config(topic: Topic) -> dict[str, str]:
+    if topic.state:
+        return {"cleanup.policy": "compact"}
+    return {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
+
+
+def compare_topics(settings: Settings) -> list[Change]:
+    """Return how the broker differs from the topology."""
+    return compare(settings.kafka, topic_specs(settings))
+
+
+def apply_topics(settings: Settings) -> list[Change]:
+    """Bring the broker to the topology; returns what was changed."""
+    changed = apply(settings.kafka, topic_specs(settings))
+    prepare_coordinators(settings.kafka)
+    return changed
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectState:
+    """A subject of the registry beside the schema in git.
+
+    Attributes
+    ----------
+    subject
+        Name of the subject.
+    registered
+        Whether it has the schema.
+    compatible
+        Whether the schema may follow the versions it has.
+    level
+        The compatibility level that it has; None where it has none of its own.
+    wanted_level
+        The compatibility level that it should have.
+    """
+
+    subject: str
+    registered: bool
+    compatible: bool
+    level: str | None
+    wanted_level: str
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is to be applied."""
+        return self.registered and self.level == self.wanted_level
+
+
+def check_schemas(registry: Registry) -> list[SubjectState]:
+    """Return each subject's state; nothing is changed."""
+    subjects = set(registry.subjects())
+    out = []
+    for topic in TOPICS.values():
+        text = schema_text(topic.record)
+        known = topic.subject in subjects
+        registered = known and registry.find(topic.subject, text) is not None
+        compatible = registered or not known or registry.compatible(topic.subject, text)
+        level = registry.level(topic.subject) if known else None
+        out.append(SubjectState(topic.subject, registered, compatible, level, topic.compatibility))
+    return out
+
+
+def apply_schemas(registry: Registry) -> list[SubjectState]:
+    """Register every schema and set every subject's level; returns what was changed.
+
+    Raises
+    ------
+    ConfigurationError
+        A schema breaks its subject's compatibility; nothing is registered then.
+    """
+    states = check_schemas(registry)
+    broken = [state.subject for state in states if not state.compatible]
+    if broken:
+        raise ConfigurationError(
+            f"incompatible with what is registered: {', '.join(broken)}", "give new fields a default, or make it a new topic"
+        )
+    changed = [state for state in states if not state.done]
+    texts = {topic.subject: schema_text(topic.record) for topic in TOPICS.values()}
+    for state in changed:
+        if not state.registered:
+            registry.register(state.subject, texts[state.subject])
+        if state.level != state.wanted_level:
+            registry.set_level(state.subject, state.wanted_level)
+    return changed

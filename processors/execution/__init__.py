@@ -1,0 +1,1 @@
+"""Execution: intents become order commands with deterministic ids, each once."""

@@ -1,0 +1,1 @@
+"""Stage `exits`: the exit brain."""

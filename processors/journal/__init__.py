@@ -1,0 +1,1 @@
+"""Stage `journal`: round trips with fees, slippage and attribution."""

@@ -1,0 +1,1 @@
+"""Stage ``learning`` and the trainer: rewards, the retrain request when due, training, promotion."""

@@ -1,0 +1,44 @@
+"""Settings of the market stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quantum.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the market stage goes by; times in microseconds.
+
+    Attributes
+    ----------
+    grace_us
+        How long a bar waits for trades that come out of order, past its end. A heartbeat of the connector closes it at once,
+        since it says that everything before it has been sent.
+    max_gap_us
+        Longest silence that is filled with empty bars.
+    max_ahead_us
+        How far an event time may be after the time of receipt: one wrong time would close every bar.
+    gaps_kept
+        Most ranges of missing trade ids that are remembered, so that the trades are taken when they come after all.
+    stale_us
+        Age at which a venue's quote no longer counts in the consolidated price.
+    normalized_every_us
+        Least time between two consolidated prices of a symbol.
+    perpetual_venue, spot_venue
+        The two venues whose mids make the basis.
+    """
+
+    grace_us: int = 250_000
+    max_gap_us: int = 86_400_000_000
+    max_ahead_us: int = 86_400_000_000
+    gaps_kept: int = 64
+    stale_us: int = 5_000_000
+    normalized_every_us: int = 250_000
+    perpetual_venue: str = "binance-usdm"
+    spot_venue: str = "binance-spot"
+
+    def __post_init__(self) -> None:
+        if self.grace_us < 0 or self.normalized_every_us < 0 or min(self.max_gap_us, self.max_ahead_us, self.stale_us) <= 0:
+            raise ConfigurationError(f"a time of {self} is out of its range", "times are positive, grace and throttle not negative")

@@ -1,0 +1,1 @@
+"""Stage `positions`: positions, equity and exposure from fills and marks."""

@@ -1,0 +1,9 @@
+"""Exactly once for Faust: agents, tables and sends that are atomic with their input's offsets.
+
+``App`` is a drop-in for ``faust.App``; :func:`run` and :func:`run_worker` run it.
+"""
+
+from processors.runtime.app import App
+from processors.runtime.worker import run, run_worker
+
+__all__ = ["App", "run", "run_worker"]

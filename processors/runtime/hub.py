@@ -1,0 +1,135 @@
+"""Where streams, agents, topics and tables meet the engine: what they may do to the open epoch."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from faust.types import ChannelT, EventT, TopicT
+
+from processors.runtime.dispatch import Dispatcher
+from processors.runtime.event import RecordEvent
+from processors.runtime.inbox import Inbox
+from processors.runtime.streams import Stream
+from processors.runtime.topics import Outgoing, Topic
+from quantum.errors import AbortTransactionError, ConfigurationError, RetryError
+
+if TYPE_CHECKING:
+    import weakref
+
+    from processors.runtime.app import App
+
+_MOST_LOOSE = 100_000
+
+
+class Hub:
+    """The open epoch as the application's parts see it.
+
+    Attributes
+    ----------
+    epoch
+        Number of the open epoch; an event of another number is over. Between epochs no event has it.
+    """
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.epoch = 0
+        self._dispatcher = Dispatcher(app)
+        self._outbox: list[Outgoing] = []
+        self._loose: list[Outgoing] = []
+        self._failures: list[tuple[Exception, list[RecordEvent]]] = []
+        self._parked: list[Inbox] = []
+        self._judged = asyncio.Event()
+        self._drains: dict[int, asyncio.Task[None]] = {}
+        self._declared: dict[str, Topic] = {}
+        self._open = False
+
+    def attach(self, channel: Any) -> Inbox:
+        """Return the inbox of an iterated topic."""
+        if not isinstance(channel, Topic):
+            raise ConfigurationError("a stream over something that is not a topic", "iterate over app.topic(...) in an agent")
+        if channel.pattern is not None:
+            raise ConfigurationError(
+                "topics by pattern are not supported by the exactly-once runtime", "name the topics: app.topic('a', 'b')"
+            )
+        known = self._dispatcher.topics
+        inbox = self._dispatcher.attach(channel)
+        if self._open and any(name not in known for name in channel.topics):
+            raise ConfigurationError(
+                f"{channel.topics} is read by a stream that began after the worker", "read it in an agent: @app.agent(topic)"
+            )
+        return inbox
+
+    def declare(self, channel: ChannelT[Any]) -> None:
+        """Have a topic created at start."""
+        if isinstance(channel, TopicT):
+            for name in channel.topics:
+                self._declared[name] = cast(Topic, channel)
+
+    def drain(self, stream: Stream) -> None:
+        """Run a stream that has processors and no agent (``group_by``, ``through``)."""
+        self._drains[id(stream)] = asyncio.get_running_loop().create_task(self._drain(stream))
+
+    async def _drain(self, stream: Stream) -> None:
+        while True:
+            try:
+                async for _ in stream:
+                    pass
+            except Exception as error:  # noqa: BLE001  # whatever a processor raises voids the epoch, as an agent's error does
+                self.agent_failed(stream, error)
+                await self._judged.wait()
+
+    def send(self, record: Outgoing, reference: weakref.ref[EventT[Any]] | None) -> None:
+        """Add a record to the open epoch, or, where there is no event, to an epoch of its own."""
+        event: Any = reference() if reference is not None else None
+        if event is None:
+            if len(self._loose) >= _MOST_LOOSE:
+                raise RetryError(f"{_MOST_LOOSE} records sent outside of events wait for a commit", "send less, or start the broker")
+            self._loose.append(record)
+        elif event.epoch == self.epoch:
+            self._outbox.append(record)
+        else:
+            raise AbortTransactionError(
+                f"a send to {record[0]} for an event whose epoch is over",
+                "finish the work of an event before asking the stream for the next",
+            )
+
+    def send_many(self, records: list[Outgoing], reference: weakref.ref[EventT[Any]] | None) -> None:
+        """Add many records; see :meth:`send`."""
+        if not records:
+            return
+        self.send(records[0], reference)
+        (self._loose if reference is None or reference() is None else self._outbox).extend(records[1:])
+
+    def agent_failed(self, stream: Any, error: Exception) -> None:
+        """Void the open epoch; the agent stays parked until the failure is judged."""
+        inbox: Inbox = stream.get_active_stream().inbox
+        self._failures.append((error, list(inbox.in_hand)))
+        inbox.in_hand = ()
+        self._judged.clear()
+        self._dispatcher.clear()
+        self._parked.append(inbox)
+        inbox.park()
+
+    async def failure_judged(self) -> None:
+        """Return when the agent may start again."""
+        await self._judged.wait()
+
+    def replace(self, stream: Any, agent: Any) -> Stream:
+        """Return a new stream in the place of one whose agent raised; what was derived from it is gone."""
+        node = stream
+        while node is not None:
+            task = self._drains.pop(id(node), None)
+            if task is not None:
+                task.cancel()
+            if node is not stream:
+                self._dispatcher.detach(node.channel)
+            node = node._next
+        return cast(Stream, agent.stream(channel=stream.channel, concurrency_index=stream.concurrency_index, inbox=stream.inbox))
+
+    def _revive(self) -> None:
+        """Let the agents that failed start again."""
+        parked, self._parked = self._parked, []
+        for inbox in parked:
+            inbox.unpark()
+        self._judged.set()

@@ -1,0 +1,1 @@
+"""Stage ``signals``: inference by the active models and their ensemble."""

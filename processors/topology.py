@@ -1,0 +1,313 @@
+"""The one table of topics, stages and components: who writes what, who reads it, keyed by what, in which record type.
+
+Everything else is derived from this table or checked against it: topic creation, registry subjects, history tables,
+workers and dashboards. A test fails on a topic without a writer or without a reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.clock.records import ClockTick
+from schemas.exchange.records import ExchangeFrame
+from schemas.execution.records import AccountBalance, ExecutionResult, OrderCommand
+from schemas.exits.records import ExitDecision
+from schemas.features.records import Features, MarketRegime
+from schemas.governance.records import DecisionMade, Policy, PolicyAudit
+from schemas.health.records import HealthEvent
+from schemas.journal.records import TradeClosed
+from schemas.learning.records import ModelActive, ModelRetrain, ModelSample, ModelTraining, RlReward
+from schemas.market.records import ExchangeNormalized, MarketFunding, MarketInstrument, MarketKline, MarketQuote, MarketTick
+from schemas.positions.records import PortfolioExposure, PortfolioMark, PortfolioPosition, PortfolioSnapshot
+from schemas.record import Record
+from schemas.risk.records import RiskEvent, SizingDecided, TradeIntent
+from schemas.signals.records import SignalGenerated, SignalScore
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+class Kind(StrEnum):
+    """What runs a node of the topology."""
+
+    STAGE = "stage"
+    """A Faust application in ``processors/<name>``."""
+    COMPONENT = "component"
+    """A process that touches the world outside Kafka."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Attributes
+    ----------
+    name
+        Name of the topic; its subject is ``<name>-value``.
+    record
+        Type of its values.
+    key
+        What the key is made of, for example ``symbol`` or ``account:symbol``; keys are UTF-8 text.
+    partition_by
+        The part of the key that chooses the partition, where that is not the whole key: topics that are partitioned by
+        the same thing can be joined by one stage.
+    broadcast
+        Whether each record is written once to every partition, because every worker of a stage needs it.
+    state
+        Whether it is compacted: the newest record of a key is the state.
+    retention_ms
+        How long records are kept; None for a compacted topic.
+    internal
+        Whether it belongs to one stage: nobody else may read it, and it may change without notice to others.
+    kept
+        Whether the history store keeps it.
+    """
+
+    name: str
+    record: type[Record]
+    key: str
+    partition_by: str = ""
+    broadcast: bool = False
+    state: bool = False
+    retention_ms: int | None = 30 * DAY_MS
+    internal: bool = False
+    kept: bool = True
+
+    @property
+    def subject(self) -> str:
+        """Subject of its values in the registry (TopicNameStrategy)."""
+        return f"{self.name}-value"
+
+    @property
+    def table(self) -> str:
+        """Table of the history store that keeps it."""
+        return self.name.replace(".", "_")
+
+    @property
+    def dead_letters(self) -> str:
+        """Topic that its unreadable or poisonous records go to."""
+        return f"{self.name}.dlq"
+
+    @property
+    def compatibility(self) -> str:
+        """Compatibility level of its subject."""
+        return "BACKWARD_TRANSITIVE" if self.internal else "FULL_TRANSITIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A stage or a component: what it reads and what it writes."""
+
+    name: str
+    kind: Kind
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    doc: str
+
+
+def _state(name: str, record: type[Record], key: str, partition_by: str = "", *, broadcast: bool = False) -> Topic:
+    return Topic(name, record, key, partition_by, broadcast=broadcast, state=True, retention_ms=None)
+
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        Topic("exchange.raw", ExchangeFrame, "venue:symbol", "symbol", retention_ms=7 * DAY_MS, kept=False),
+        Topic("market.tick", MarketTick, "symbol"),
+        Topic("market.quote", MarketQuote, "symbol"),
+        Topic("market.klines", MarketKline, "symbol"),
+        Topic("market.funding", MarketFunding, "symbol"),
+        _state("market.instrument", MarketInstrument, "venue:symbol", "symbol"),
+        Topic("exchange.normalized", ExchangeNormalized, "symbol"),
+        Topic("features", Features, "symbol"),
+        _state("market.regime", MarketRegime, "symbol"),
+        Topic("signal.score", SignalScore, "symbol"),
+        Topic("ai.signal_generated", SignalGenerated, "symbol"),
+        Topic("ai.decision.made", DecisionMade, "symbol"),
+        Topic("sizing.decided", SizingDecided, "account"),
+        Topic("trade.intent", TradeIntent, "account"),
+        Topic("risk.events", RiskEvent, "account"),
+        Topic("order.command", OrderCommand, "account"),
+        Topic("execution.result", ExecutionResult, "account"),
+        _state("account.balance", AccountBalance, "account"),
+        _state("portfolio.position", PortfolioPosition, "account:symbol", "symbol"),
+        Topic("portfolio.mark", PortfolioMark, "account", retention_ms=HOUR_MS, internal=True, kept=False),
+        _state("portfolio.snapshot", PortfolioSnapshot, "account", broadcast=True),
+        _state("portfolio.exposure", PortfolioExposure, "account"),
+        Topic("ai.exit.decision", ExitDecision, "account:symbol", "account"),
+        Topic("trade.closed", TradeClosed, "account"),
+        Topic("rl.reward", RlReward, "account"),
+        Topic("learning.sample", ModelSample, "model", internal=True),
+        Topic("model.retrain", ModelRetrain, "model"),
+        Topic("model.training", ModelTraining, "model"),
+        _state("model.active", ModelActive, "model", broadcast=True),
+        _state("policy", Policy, "account", broadcast=True),
+        Topic("policy.audit", PolicyAudit, "account"),
+        Topic("health.events", HealthEvent, "component", broadcast=True),
+        Topic("clock", ClockTick, "clock", broadcast=True, retention_ms=HOUR_MS, kept=False),
+    )
+}
+
+NODES: dict[str, Node] = {
+    node.name: node
+    for node in (
+        Node(
+            "feed", Kind.COMPONENT, (), ("exchange.raw",), "Venue connectors: frames as they come, by websocket, REST or from a recording."
+        ),
+        Node("clock", Kind.COMPONENT, (), ("clock",), "One tick a second of event time to every partition."),
+        Node(
+            "market",
+            Kind.STAGE,
+            ("exchange.raw", "market.quote"),
+            ("market.tick", "market.quote", "market.klines", "market.funding", "market.instrument", "exchange.normalized"),
+            "Trades, quotes, bars, funding and instruments from raw frames; one symbol across venues.",
+        ),
+        Node(
+            "features",
+            Kind.STAGE,
+            ("market.klines", "market.quote", "market.funding", "exchange.normalized"),
+            ("features", "market.regime"),
+            "Feature vector and regime at the close of every bar.",
+        ),
+        Node(
+            "signals",
+            Kind.STAGE,
+            ("features", "market.regime", "model.active"),
+            ("signal.score", "ai.signal_generated"),
+            "Inference by the active models and their ensemble.",
+        ),
+        Node(
+            "governance",
+            Kind.STAGE,
+            (
+                "ai.signal_generated",
+                "policy",
+                "health.events",
+                "portfolio.snapshot",
+                "portfolio.exposure",
+                "risk.events",
+                "trade.closed",
+                "clock",
+            ),
+            ("ai.decision.made", "policy", "policy.audit"),
+            "Policy, mode and the decision on every entry.",
+        ),
+        Node(
+            "risk",
+            Kind.STAGE,
+            (
+                "ai.decision.made",
+                "sizing.decided",
+                "features",
+                "market.quote",
+                "market.funding",
+                "market.instrument",
+                "market.regime",
+                "exchange.normalized",
+                "policy",
+                "portfolio.snapshot",
+                "portfolio.exposure",
+                "account.balance",
+                "execution.result",
+                "trade.closed",
+            ),
+            ("sizing.decided", "trade.intent", "risk.events"),
+            "Sizing with five-input leverage, then every pre-trade check.",
+        ),
+        Node(
+            "execution",
+            Kind.STAGE,
+            ("trade.intent", "execution.result", "clock"),
+            ("order.command",),
+            "Intents become commands with deterministic ids; each once.",
+        ),
+        Node(
+            "orders",
+            Kind.COMPONENT,
+            ("order.command", "execution.result"),
+            ("execution.result", "account.balance"),
+            "The order gateway: sends commands, queries after doubt, writes what happened.",
+        ),
+        Node(
+            "positions",
+            Kind.STAGE,
+            ("execution.result", "account.balance", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
+            ("portfolio.position", "portfolio.mark", "portfolio.snapshot", "portfolio.exposure"),
+            "Positions, equity and exposure from fills and marks.",
+        ),
+        Node(
+            "exits",
+            Kind.STAGE,
+            ("portfolio.position", "market.tick", "market.instrument", "market.regime", "features", "policy", "clock"),
+            ("ai.exit.decision", "trade.intent"),
+            "The exit brain: stop, ladder, breakeven, trailing, time.",
+        ),
+        Node(
+            "journal",
+            Kind.STAGE,
+            ("execution.result", "ai.exit.decision"),
+            ("trade.closed",),
+            "Round trips with fees, slippage and attribution.",
+        ),
+        Node(
+            "learning",
+            Kind.STAGE,
+            (
+                "trade.closed",
+                "portfolio.snapshot",
+                "ai.signal_generated",
+                "signal.score",
+                "features",
+                "rl.reward",
+                "learning.sample",
+                "model.training",
+                "model.active",
+                "clock",
+            ),
+            ("rl.reward", "learning.sample", "model.retrain", "model.active"),
+            "Rewards, the retrain request when due, and promotion of what the trainer made.",
+        ),
+        Node(
+            "trainer",
+            Kind.COMPONENT,
+            ("model.retrain",),
+            ("model.training",),
+            "Trains on request from the history and stores the artefact.",
+        ),
+        Node(
+            "venue",
+            Kind.COMPONENT,
+            ("market.quote", "market.tick"),
+            (),
+            "The paper venue: keeps a book from the live market and fills paper orders against it.",
+        ),
+        Node("supervisor", Kind.COMPONENT, (), ("health.events",), "Starts, watches and restarts the workers."),
+        Node(
+            "operator",
+            Kind.COMPONENT,
+            ("policy.audit",),
+            ("policy", "policy.audit", "model.active"),
+            "A person at the command line: policy, models.",
+        ),
+        Node(
+            "sink",
+            Kind.COMPONENT,
+            tuple(topic.name for topic in TOPICS.values() if topic.kept),
+            (),
+            "Carries topics into the history store.",
+        ),
+    )
+}
+
+STAGES: tuple[str, ...] = tuple(node.name for node in NODES.values() if node.kind is Kind.STAGE)
+
+
+def writers(topic: str) -> list[str]:
+    """Return the nodes that write a topic."""
+    return [node.name for node in NODES.values() if topic in node.writes]
+
+
+def readers(topic: str) -> list[str]:
+    """Return the nodes that read a topic."""
+    return [node.name for node in NODES.values() if topic in node.reads]

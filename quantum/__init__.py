@@ -1,0 +1,1 @@
+"""Settings, errors, clock, logging and the ``quantum`` command."""

@@ -1,0 +1,6 @@
+"""``python -m quantum`` is the ``quantum`` command."""
+
+from quantum.cli import main
+
+if __name__ == "__main__":
+    main()

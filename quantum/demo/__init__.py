@@ -1,0 +1,1 @@
+"""The demo: the whole platform on one machine, and what it shows of itself."""

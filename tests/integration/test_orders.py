@@ -1,0 +1,344 @@
+"""The order gateway on a real broker against the simulated venue, killed and lied to."""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from connectors.exchange.orders.history import headers_of
+from connectors.exchange.orders.ledger import FACTS
+from connectors.kafka.topics import TopicSpec, apply
+from quantum.trace import CAUSATION, TRACEPARENT, Headers, root_headers
+from schemas.codec import RecordCodec, schema_text
+from schemas.common import Liquidity, OrderAction, OrderStatus, OrderType, Origin, Side, TimeInForce
+from schemas.execution.records import AccountBalance, ExecutionResult, OrderCommand
+from schemas.record import Record
+from tests.conftest import RunningStack
+from tests.integration.gateway_process import PARTITIONS, RECORDS, Arguments, partitions_of, publisher_of, registry_at
+from tests.integration.venue_process import VenueProcess, running_venue
+from tests.unit.exchange.orders.commands import command
+
+pytestmark = pytest.mark.stack
+
+FINAL = {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
+
+
+@dataclass
+class Bench:
+    """A gateway's world: topics of its own, the venue, and the gateway's processes."""
+
+    arguments: Arguments
+    venue: VenueProcess
+    folder: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, instance: str = "one") -> subprocess.Popen[bytes]:
+        """Start a gateway."""
+        arguments = msgspec.structs.replace(self.arguments, instance=instance)
+        with (self.folder / "gateway.log").open("ab") as log:
+            line = [sys.executable, "-m", "tests.integration.gateway_process", msgspec.json.encode(arguments).decode()]
+            process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
+        self.processes.append(process)
+        return process
+
+    def log(self) -> str:
+        """Return what the gateways have said."""
+        return (self.folder / "gateway.log").read_text()
+
+    def send(self, *commands: OrderCommand) -> None:
+        """Put commands on the log."""
+        publisher = publisher_of(self.arguments)
+        for each in commands:
+            publisher.send(f"{self.arguments.prefix}.command", each.account, each)
+        publisher.flush()
+
+    def read(self, name: str) -> list[tuple[Any, Headers]]:
+        """Return the records of a topic and their headers."""
+        topic = f"{self.arguments.prefix}.{name}"
+        codec: RecordCodec[Any] = RecordCodec(f"{topic}-value", RECORDS[name], registry_at(self.arguments.registry))
+        consumer = Consumer({"bootstrap.servers": self.arguments.kafka, "group.id": "reader", "enable.auto.commit": False})
+        try:
+            ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p))[1] for p in range(PARTITIONS)}
+            consumer.assign([TopicPartition(topic, p, 0) for p in ends])
+            found: list[tuple[Any, Headers]] = []
+            while len(found) < sum(ends.values()):
+                for message in consumer.consume(1_000, 0.1):
+                    assert message.error() is None
+                    found.append((codec.decode(message.value() or b""), headers_of(message)))
+            return found
+        finally:
+            consumer.close()
+
+    def results(self) -> list[ExecutionResult]:
+        """Return all results."""
+        return [record for record, _ in self.read("result")]
+
+    def committed(self) -> int:
+        """Return how many commands have been committed."""
+        consumer = Consumer({"bootstrap.servers": self.arguments.kafka, "group.id": self.arguments.prefix})
+        try:
+            places = consumer.committed([TopicPartition(f"{self.arguments.prefix}.command", p) for p in range(PARTITIONS)], timeout=10)
+            return sum(max(place.offset, 0) for place in places)
+        finally:
+            consumer.close()
+
+    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.log()[-6_000:]
+            time.sleep(0.1)
+
+    def finished(self, names: set[str]) -> bool:
+        """Return whether every order is over."""
+        return names <= {result.client_order_id for result in self.results() if result.status in FINAL}
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
+    with running_venue(tmp_path_factory.mktemp("venue")) as process:
+        yield process
+
+
+@pytest.fixture
+def bench(stack: RunningStack, venue: VenueProcess, unique: str, tmp_path: Path) -> Iterator[Bench]:
+    arguments = Arguments(stack.endpoints.kafka, stack.endpoints.registry, unique, venue.usdm)
+    registry = registry_at(arguments.registry)
+    apply(arguments.kafka, [TopicSpec(f"{unique}.{name}", PARTITIONS, 1, {}) for name in RECORDS])
+    for name, record in RECORDS.items():
+        registry.register(f"{unique}.{name}-value", schema_text(record))
+    made = Bench(arguments, venue, tmp_path)
+    yield made
+    for process in made.processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def market(name: str, symbol: str = "BTCUSDT", side: Side = Side.BUY, **changes: Any) -> OrderCommand:
+    quantity = Decimal("0.002") if symbol == "BTCUSDT" else Decimal("0.01")
+    return command(name, symbol=symbol, side=side, **{"quantity": quantity, "leverage": 3.0, **changes})
+
+
+def check_against_the_venue(bench: Bench, names: set[str]) -> None:
+    """Every order is at the venue, and the results say of its fills and state what the venue says."""
+    results = {result.event_id: result for result in bench.results()}
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        orders = {row["clientOrderId"]: row for row in bench.venue.signed("/fapi/v1/allOrders", symbol=symbol, limit=1_000)}
+        trades = bench.venue.signed("/fapi/v1/userTrades", symbol=symbol, limit=1_000)
+        for name in names & orders.keys():
+            row = orders[name]
+            fills = {f"{name}:{trade['id']}": trade for trade in trades if trade["orderId"] == row["orderId"]}
+            said = {key: result for key, result in results.items() if result.client_order_id == name and result.trade_id is not None}
+            assert said.keys() == fills.keys()
+            assert sum((result.fill_quantity or Decimal(0) for result in said.values()), Decimal(0)) == Decimal(row["executedQty"])
+            assert all(result.fill_price == Decimal(fills[key]["price"]) for key, result in said.items())
+            assert all(result.commission == Decimal(fills[key]["commission"]) for key, result in said.items())
+            assert f"{name}:ACCEPTED" in results
+    missing = names - {
+        row["clientOrderId"]
+        for symbol in ("BTCUSDT", "ETHUSDT")
+        for row in bench.venue.signed("/fapi/v1/allOrders", symbol=symbol, limit=1_000)
+    }
+    assert missing == set()
+
+
+def test_orders_are_accepted_filled_cancelled_and_refused(bench: Bench, unique: str) -> None:
+    price = Decimal(bench.venue.signed("/fapi/v1/premiumIndex", symbol="BTCUSDT")["markPrice"])
+    far = (price * Decimal("0.9")).quantize(Decimal("0.1"))
+    resting = market(f"{unique}-r", order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC, limit_price=far, quantity=Decimal("0.010"))
+    bench.start()
+    bench.send(
+        market(f"{unique}-m"),
+        resting,
+        market(f"{unique}-big", quantity=Decimal(110), leverage=1.0),
+        market(f"{unique}-v", venue="binance-spot"),
+        market(f"{unique}-a", account="someone"),
+        market(f"{unique}-m"),
+        market(f"{unique}-ghost", action=OrderAction.CANCEL),
+    )
+    bench.until(lambda: bench.finished({f"{unique}-{name}" for name in ("m", "big", "v", "a", "ghost")}) and bench.committed() == 7)
+    by_order = {result.client_order_id: result for result in bench.results()}
+    assert by_order[f"{unique}-r"].status is OrderStatus.ACCEPTED
+    assert by_order[f"{unique}-m"].status is OrderStatus.FILLED
+    assert {name: by_order[f"{unique}-{name}"].error_code for name in ("big", "v", "a", "ghost")} == {
+        "big": "-2019",
+        "v": "VENUE_NOT_CONNECTED",
+        "a": "ACCOUNT_NOT_CONNECTED",
+        "ghost": "-2013",
+    }
+    bench.send(msgspec.structs.replace(resting, event_id="cancel", action=OrderAction.CANCEL))
+    bench.until(lambda: bench.finished({f"{unique}-r"}))
+    assert len({result.event_id for result in bench.results()}) == len(bench.results())
+    (position,) = bench.venue.signed("/fapi/v2/positionRisk", symbol="BTCUSDT")
+    assert position["leverage"] in ("1", "3")
+    balances = [record for record, _ in bench.read("balance")]
+    assert all(isinstance(record, AccountBalance) and record.wallet_balance > 0 for record in balances)
+    assert balances[-1].wallet_balance < balances[0].wallet_balance, "the fee of the fill is in the balance"
+
+
+def test_results_continue_the_trace_of_their_command(bench: Bench, unique: str) -> None:
+    bench.start()
+    sent = market(unique)
+    bench.send(sent)
+    bench.until(lambda: bench.finished({unique}))
+    headers = [headers for record, headers in bench.read("result") if record.client_order_id == unique]
+    assert {each[CAUSATION] for each in headers} == {sent.event_id.encode()}
+    assert {each[TRACEPARENT][:36] for each in headers} == {root_headers(sent.event_id)[TRACEPARENT][:36]}
+
+
+def test_an_order_that_fills_while_the_gateway_is_away(bench: Bench, unique: str) -> None:
+    """The successor finds the open order on the log, and the cancellation that it missed at the venue."""
+    price = Decimal(bench.venue.signed("/fapi/v1/premiumIndex", symbol="BTCUSDT")["markPrice"])
+    limit = (price * Decimal("0.9")).quantize(Decimal("0.1"))
+    first = bench.start()
+    bench.send(market(unique, order_type=OrderType.LIMIT, limit_price=limit, quantity=Decimal("0.010"), reason="RESTS"))
+    bench.until(lambda: any(result.status is OrderStatus.ACCEPTED for result in bench.results()) and bench.committed() == 1)
+    first.kill()
+    first.wait(10)
+    cancel_directly(bench, unique)
+    bench.start()
+    bench.until(lambda: bench.finished({unique}))
+    results = bench.results()
+    assert [result.status for result in results] == [OrderStatus.ACCEPTED, OrderStatus.CANCELLED]
+    assert results[-1].reason == "RESTS"
+
+
+def cancel_directly(bench: Bench, name: str) -> None:
+    """Cancel an order behind the gateway's back."""
+    import urllib.request
+
+    from connectors.exchange.binance.signing import signed_query
+
+    access = bench.venue.access
+    query = signed_query(
+        access.api_secret.get_secret_value(), {"symbol": "BTCUSDT", "origClientOrderId": name}, time.time_ns() // 1_000_000, 5_000
+    )
+    request = urllib.request.Request(
+        f"{bench.venue.usdm}/fapi/v1/order?{query}", method="DELETE", headers={"X-MBX-APIKEY": access.api_key.get_secret_value()}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_accepted_then_timed_out_is_not_sent_again(bench: Bench, unique: str) -> None:
+    names = {f"{unique}-{n}" for n in range(12)}
+    bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=4)
+    bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=2, hang_seconds=4)
+    bench.start()
+    bench.send(*(market(name, "BTCUSDT" if n % 2 else "ETHUSDT", quantity=Decimal("0.02")) for n, name in enumerate(sorted(names))))
+    bench.until(lambda: bench.finished(names) and bench.committed() == 12)
+    check_against_the_venue(bench, names)
+    assert bench.log().count("got no answer") + bench.log().count("-1007") >= 6
+    assert "has an order with this id" not in bench.log(), "an order was sent twice"
+
+
+def wait_for_partitions(bench: Bench, times: int) -> None:
+    """Wait until a gateway has got its partitions for the n-th time."""
+    bench.until(lambda: bench.log().count("orders are open") >= times)
+
+
+def test_killed_at_random_points_every_command_reaches_the_venue_once(bench: Bench, unique: str) -> None:
+    randomly = random.Random(unique)
+    total, kills = 60, 6
+    names = [f"{unique}-{n}" for n in range(total)]
+    for number in range(kills):
+        process = bench.start()
+        commands = [
+            market(name, "BTCUSDT" if n % 2 else "ETHUSDT", Side.BUY if n % 3 else Side.SELL, quantity=Decimal("0.02"))
+            for n, name in enumerate(names[number * total // kills : (number + 1) * total // kills])
+        ]
+        if number % 2:
+            bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=1)
+        wait_for_partitions(bench, number + 1)
+        bench.send(*commands)
+        time.sleep(randomly.uniform(0.0, 0.4))
+        process.kill()
+        process.wait(10)
+    assert bench.committed() < total, "the kills came too late to hit anything"
+    bench.start()
+    bench.until(lambda: bench.finished(set(names)) and bench.committed() == total)
+    check_against_the_venue(bench, set(names))
+    assert "has an order with this id" not in bench.log(), "an order was sent twice"
+    repeats = Counter(result.event_id for result in bench.results())
+    assert {result.client_order_id for result in bench.results()} == set(names)
+    assert sum(repeats.values()) - len(repeats) <= kills, "only what was being said when it was killed may be said again"
+
+
+def test_what_cannot_be_read_is_passed_over(bench: Bench, unique: str) -> None:
+    producer = Producer({"bootstrap.servers": bench.arguments.kafka})
+    producer.produce(f"{bench.arguments.prefix}.command", b"rubbish", b"paper", partitions_of("paper")[0])
+    assert producer.flush(10) == 0
+    bench.send(market(unique))
+    bench.start()
+    bench.until(lambda: bench.finished({unique}) and bench.committed() == 2)
+    assert "corrupt 0" in bench.log()
+
+
+def test_an_entry_that_has_lain_too_long_is_not_sent_but_an_exit_is(bench: Bench, unique: str) -> None:
+    topic = f"{bench.arguments.prefix}.command"
+    codec: RecordCodec[OrderCommand] = RecordCodec(f"{topic}-value", OrderCommand, registry_at(bench.arguments.registry))
+    entry, exit_ = market(f"{unique}-in"), market(f"{unique}-out", side=Side.SELL, origin=Origin.EXIT)
+    producer = Producer({"bootstrap.servers": bench.arguments.kafka})
+    for each in (entry, exit_):
+        producer.produce(topic, codec.encode(each), b"paper", partitions_of("paper")[0], timestamp=time.time_ns() // 1_000_000 - 3_600_000)
+    assert producer.flush(10) == 0
+    bench.start()
+    bench.until(lambda: bench.finished({f"{unique}-in", f"{unique}-out"}))
+    last = {result.client_order_id: result for result in bench.results()}
+    assert last[f"{unique}-in"].error_code == "COMMAND_TOO_OLD"
+    assert last[f"{unique}-out"].status is OrderStatus.FILLED
+
+
+def test_an_open_order_that_the_venue_has_forgotten_is_over(bench: Bench, unique: str) -> None:
+    accepted = ExecutionResult(
+        **{name: getattr(market(unique), name) for name in FACTS}, event_id=f"{unique}:ACCEPTED", event_ts=1, venue_order_id="1",
+        status=OrderStatus.ACCEPTED, filled_quantity=Decimal(0), liquidity=Liquidity.NONE,
+    )  # fmt: skip
+    publisher = publisher_of(bench.arguments)
+    publisher.send(f"{bench.arguments.prefix}.result", "paper", accepted)
+    publisher.flush()
+    bench.start()
+    bench.until(lambda: bench.finished({unique}))
+    assert [result.status for result in bench.results()] == [OrderStatus.ACCEPTED, OrderStatus.EXPIRED]
+    assert bench.log().count("does not know it") == 3
+
+
+def test_a_venue_that_is_away_is_waited_for(bench: Bench, unique: str, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    bench.arguments = msgspec.structs.replace(bench.arguments, usdm=f"http://127.0.0.1:{port}")
+    bench.send(market(f"{unique}-1"), market(f"{unique}-2", "ETHUSDT"))
+    gateway = bench.start()
+    bench.until(lambda: bench.log().count("cannot be reached") >= 5)
+    assert (gateway.poll(), bench.results(), bench.committed()) == (None, [], 0)
+    with running_venue(tmp_path, port):
+        bench.until(lambda: bench.finished({f"{unique}-1", f"{unique}-2"}) and bench.committed() == 2)
+
+
+def test_a_second_process_takes_the_place_of_the_first(bench: Bench, unique: str) -> None:
+    first = bench.start()
+    bench.send(market(f"{unique}-1"))
+    bench.until(lambda: bench.finished({f"{unique}-1"}))
+    bench.start()
+    bench.until(lambda: first.poll() is not None)
+    assert first.returncode != 0
+    bench.send(market(f"{unique}-2"))
+    bench.until(lambda: bench.finished({f"{unique}-2"}))
+    assert "FencedError" in bench.log()
+    results: list[Record] = [record for record, _ in bench.read("result")]
+    assert len({record.event_id for record in results}) == len(results)

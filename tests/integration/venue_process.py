@@ -1,0 +1,67 @@
+"""The simulated venue as a process of its own, and what a test asks it directly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.binance.signing import signed_query
+
+PATIENCE_S = 60.0
+
+
+class VenueProcess:
+    """A running simulated venue.
+
+    Parameters
+    ----------
+    usdm, spot
+        Base URLs.
+    """
+
+    def __init__(self, usdm: str, spot: str) -> None:
+        self.usdm = usdm
+        self.spot = spot
+        self.access = VenueSettings(usdm_url=usdm, spot_url=spot, recv_window_ms=1_000, timeout_s=3.0)
+
+    def fault(self, product_url: str, **fault: object) -> None:
+        """Ask for a fault."""
+        request = urllib.request.Request(f"{product_url}/control/fault", json.dumps(fault).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+
+    def signed(self, path: str, **parameters: str | int) -> Any:
+        """Return the answer of a signed GET of the USD-margined market."""
+        query = signed_query(self.access.api_secret.get_secret_value(), parameters, time.time_ns() // 1_000_000, 5_000)
+        request = urllib.request.Request(f"{self.usdm}{path}?{query}", headers={"X-MBX-APIKEY": self.access.api_key.get_secret_value()})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def running_venue(folder: Path, usdm_port: int = 0) -> Iterator[VenueProcess]:
+    """Run a venue; on free ports where none is named."""
+    ready = folder / "venue.json"
+    with (folder / "venue.log").open("wb") as log:
+        options = ["--ready-file", str(ready), "--history-minutes", "30", "--usdm-port", str(usdm_port)]
+        command = [sys.executable, "-m", "connectors.exchange.simulated", *options]
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            deadline = time.monotonic() + PATIENCE_S
+            while not ready.exists():
+                assert process.poll() is None, (folder / "venue.log").read_text()
+                assert time.monotonic() < deadline, "the venue does not start"
+                time.sleep(0.05)
+            endpoints = json.loads(ready.read_text())
+            yield VenueProcess(endpoints["usdm"]["rest"], endpoints["spot"]["rest"])
+        finally:
+            process.terminate()
+            process.wait(10)

@@ -1,0 +1,81 @@
+"""The venue's words for orders; the events are the examples of Binance's documentation, shortened to the fields that are read."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from connectors.exchange.orders import dialect
+from connectors.exchange.orders.events import FillSeen, OrderSeen
+from connectors.exchange.venues import SPOT, USDM
+from schemas.common import Liquidity, OrderStatus, OrderType, TimeInForce
+from tests.unit.exchange.orders.commands import command
+
+FUTURES_FILL = """{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s":"BTCUSDT","c":"c1",
+"S":"BUY","o":"MARKET","f":"GTC",
+"q":"3","p":"0","ap":"100","sp":"0","x":"TRADE","X":"PARTIALLY_FILLED","i":8886774,"l":"1","z":"1","L":"100.5","N":"USDT","n":"0.04",
+"T":1568879465651,"t":42,"b":"0","a":"0","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"MARKET","ps":"BOTH","cp":false,"rp":"0"}}"""
+SPOT_CANCEL = """{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"cancel-id","S":"BUY","o":"LIMIT","f":"GTC","q":"1","p":"0.1",
+"C":"c1","x":"CANCELED","X":"CANCELED","r":"NONE","i":4293153,"l":"0","z":"0.4","L":"0","n":"0","N":null,"T":1499405658657,"t":-1,"m":false}"""
+
+
+def test_a_fill_of_the_futures_stream() -> None:
+    event = dialect.user_event(FUTURES_FILL)
+    fill, state = event.news
+    assert isinstance(fill, FillSeen)
+    assert isinstance(state, OrderSeen)
+    assert (event.client_order_id, event.money) == ("c1", True)
+    assert (fill.trade_id, fill.quantity, fill.price, fill.commission, fill.commission_asset) == (
+        "42", Decimal(1), Decimal("100.5"), Decimal("0.04"), "USDT"
+    )  # fmt: skip
+    assert (fill.liquidity, fill.event_ts) == (Liquidity.TAKER, 1_568_879_465_651_000)
+    assert (state.status, state.executed, state.venue_order_id) == (OrderStatus.PARTIALLY_FILLED, Decimal(1), "8886774")
+
+
+def test_a_cancellation_of_the_spot_stream_is_of_the_order_not_of_itself() -> None:
+    event = dialect.user_event(SPOT_CANCEL)
+    (state,) = event.news
+    assert isinstance(state, OrderSeen)
+    assert (event.client_order_id, state.status, state.executed) == ("c1", OrderStatus.CANCELLED, Decimal("0.4"))
+
+
+def test_other_events() -> None:
+    assert dialect.user_event('{"e":"listenKeyExpired","E":1}').expired
+    assert dialect.user_event('{"e":"ACCOUNT_UPDATE","E":1,"a":{}}').money
+    assert dialect.user_event('{"e":"SOMETHING_NEW"}') == dialect.UserEvent()
+    with pytest.raises(msgspec.DecodeError):
+        dialect.user_event('{"e":"ORDER_TRADE_UPDATE","o":{"s":1}}')
+
+
+def test_orders_of_rest() -> None:
+    text = (
+        b'{"orderId":22542179,"symbol":"BTCUSDT","status":"EXPIRED_IN_MATCH","clientOrderId":"c1","executedQty":"0.1",'
+        b'"updateTime":5,"time":3}'
+    )
+    seen = dialect.seen(msgspec.json.decode(text, type=dialect.OrderAnswer))
+    assert (seen.venue_order_id, seen.status, seen.executed, seen.event_ts) == ("22542179", OrderStatus.EXPIRED, Decimal("0.1"), 5_000)
+
+
+def test_parameters_of_new_orders() -> None:
+    market = dialect.new_order(command(reduce_only=True, quantity=Decimal("0.010")), USDM)
+    assert market == {
+        "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": Decimal("0.010"), "reduceOnly": True, "newClientOrderId": "c1",
+        "newOrderRespType": "RESULT",
+    }  # fmt: skip
+    post_only = command(order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTX, limit_price=Decimal(99))
+    assert dialect.new_order(post_only, USDM)["timeInForce"] == "GTX"
+    spot = dialect.new_order(post_only, SPOT)
+    assert (spot["type"], spot["price"], "timeInForce" in spot, "reduceOnly" in spot) == ("LIMIT_MAKER", Decimal(99), False, False)
+
+
+@pytest.mark.parametrize(("leverage", "whole"), [(0.4, 1), (1.0, 1), (2.7, 2), (19.999, 19), (20.0, 20)])
+def test_leverage_is_never_rounded_up(leverage: float, whole: int) -> None:
+    assert dialect.leverage_of(command(leverage=leverage)) == whole
+
+
+def test_duplicates() -> None:
+    assert dialect.is_duplicate(-4116, "ClientOrderId is duplicated")
+    assert dialect.is_duplicate(-2010, "Duplicate order sent.")
+    assert not dialect.is_duplicate(-2010, "Account has insufficient balance for requested action.")

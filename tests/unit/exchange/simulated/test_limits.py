@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from connectors.exchange.simulated.faults import AcceptThenTimeOut, Faults, Respond
+from connectors.exchange.simulated.instruments import Product
+from connectors.exchange.simulated.limits import BAN_SECONDS, REFUSALS_BEFORE_BAN, Limits
+
+MINUTE = 60_000_000
+START = 30_000_000 * MINUTE + 20_000_000
+
+
+def test_weight_is_counted_by_the_minute_and_refused_past_the_limit() -> None:
+    limits = Limits(Product.USDM)
+    for _ in range(120):
+        assert limits.spend(20, START) is None
+    assert limits.headers(START) == {"X-MBX-USED-WEIGHT-1M": "2400"}
+    refused = limits.spend(1, START)
+    assert refused is not None
+    error, wait = refused
+    assert (error.status, error.code, wait) == (429, -1003, 40)
+    assert limits.spend(1, START + 40_000_000) is None
+    assert limits.headers(START + 40_000_000) == {"X-MBX-USED-WEIGHT-1M": "1"}
+
+
+def test_who_goes_on_after_429_is_banned_for_a_while() -> None:
+    limits = Limits(Product.SPOT)
+    limits.spend(6000, START)
+    answers = [limits.spend(1, START) for _ in range(REFUSALS_BEFORE_BAN + 1)]
+    assert [a[0].status for a in answers if a] == [429] * REFUSALS_BEFORE_BAN + [418]
+    still = limits.spend(1, START + MINUTE)
+    assert still is not None
+    assert (still[0].status, still[1]) == (418, BAN_SECONDS - 60)
+    assert limits.spend(1, START + BAN_SECONDS * 1_000_000) is None
+
+
+def test_orders_are_counted_by_ten_seconds() -> None:
+    limits = Limits(Product.USDM)
+    answers = [limits.order(START) for _ in range(301)]
+    assert answers[:300] == [None] * 300
+    assert answers[300] is not None
+    assert (answers[300][0].status, answers[300][0].code) == (429, -1015)
+    assert limits.order_headers(START)["X-MBX-ORDER-COUNT-10S"] == "301"
+    assert limits.order(START + 10_000_000) is None
+
+
+def test_planned_faults_are_used_up_one_by_one() -> None:
+    faults = Faults()
+    faults.plan(Respond(503, 2))
+    faults.plan(AcceptThenTimeOut(1, 0.5))
+    errors = [faults.next_response() for _ in range(3)]
+    assert [e.status for e in errors if e] == [503, 503]
+    assert errors[2] is None
+    assert faults.next_time_out() == 0.5
+    assert faults.next_time_out() is None
