@@ -53,9 +53,10 @@ def node_publisher(settings: Settings, *nodes: str) -> Publisher:
 @contextmanager
 def publisher(settings: Settings, node: str) -> Iterator[Publisher]:
     """Give a publisher of a node's topics; what was sent is stored when the block ends without an error."""
-    out = node_publisher(settings, node)
-    yield out
-    out.flush()
+    with Registry(settings.registry) as ids:
+        out = Publisher(settings.kafka, routes(settings, ids, node))
+        yield out
+        out.flush()
 
 
 def codecs(ids: SchemaIds, topics: tuple[str, ...]) -> dict[str, RecordCodec[Any]]:
@@ -63,7 +64,7 @@ def codecs(ids: SchemaIds, topics: tuple[str, ...]) -> dict[str, RecordCodec[Any
     return {name: RecordCodec(TOPICS[name].subject, TOPICS[name].record, ids) for name in topics}
 
 
-def read_all(settings: Settings, topic: str, codec: RecordCodec[Any] | None = None) -> Iterator[tuple[Message, Record]]:
+def read_all(settings: Settings, topic: str) -> Iterator[tuple[Message, Record]]:
     """Give every committed record of a topic from its beginning to its present end; of a broadcast topic one partition's.
 
     Raises
@@ -72,12 +73,13 @@ def read_all(settings: Settings, topic: str, codec: RecordCodec[Any] | None = No
         The broker does not answer within ten seconds.
     """
     spec = TOPICS[topic]
-    codec = codec or RecordCodec(spec.subject, spec.record, Registry(settings.registry))
     wanted = 1 if spec.broadcast else settings.partitions
-    for message in read_messages(settings.kafka, topic, wanted):
-        value = message.value()
-        if value is not None:
-            yield message, codec.decode(value)
+    with Registry(settings.registry) as ids:
+        codec: RecordCodec[Any] = RecordCodec(spec.subject, spec.record, ids)
+        for message in read_messages(settings.kafka, topic, wanted):
+            value = message.value()
+            if value is not None:
+                yield message, codec.decode(value)
 
 
 def read_messages(bootstrap: str, topic: str, partitions: int) -> Iterator[Message]:

@@ -28,8 +28,8 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
 
 def changelogs(settings: Settings) -> list[str]:
     """Return the names of the changelogs of all stages' tables."""
-    ids = Registry(settings.registry)
-    apps = [create_app(stage, settings, ids) for stage in STAGES]
+    with Registry(settings.registry) as ids:
+        apps = [create_app(stage, settings, ids) for stage in STAGES]
     return [table.changelog_topic_name for app in apps for table in app.tables.values()]
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+CHATTY = ("faust", "mode", "httpx2", "processors.runtime.app", "processors.runtime.agents")
 FIELDS = ("stage", "topic", "partition", "offset", "transactional_id", "client_order_id", "symbol", "venue")
 
 
@@ -55,3 +56,6 @@ def configure(process: str, level: str, path: Path | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr) if path is None else RotatingFileHandler(path, maxBytes=10_000_000, backupCount=1)
     handler.setFormatter(JsonFormatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if level != "DEBUG":
+        for name in CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -29,6 +31,12 @@ class Registry:
         self._client = SchemaRegistryClient({"url": url, "max.retries": 3, "retries.wait.ms": 100, "retries.max.wait.ms": 1000})
         self._ids: dict[tuple[str, str], int] = {}
         self._texts: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     def id_of(self, subject: str, schema: str) -> int:
         """Return the id of a schema registered under a subject; never registers one.

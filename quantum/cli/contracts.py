@@ -51,7 +51,8 @@ def schemas() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def check_schemas(as_json: bool) -> None:
     """Show each subject's state; exit 3 where something is to be applied, 1 where a schema is incompatible."""
-    states = contracts.check_schemas(Registry(load().registry))
+    with Registry(load().registry) as registry:
+        states = contracts.check_schemas(registry)
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
     else:
@@ -66,6 +67,7 @@ def check_schemas(as_json: bool) -> None:
 @schemas.command("apply")
 def apply_schemas() -> None:
     """Register every schema and set every subject's compatibility level."""
-    for state in contracts.apply_schemas(Registry(load().registry)):
-        click.echo(f"{state.subject}: applied")
+    with Registry(load().registry) as registry:
+        for state in contracts.apply_schemas(registry):
+            click.echo(f"{state.subject}: applied")
     click.echo("schemas are as declared")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from infra.local.stack import Stack
 from infra.local.supervisor import Supervisor, WorkerState
 from processors.app import application_id
 from processors.topology import NODES, STAGES, TOPICS
 from quantum.demo.observer import Observer
-from quantum.demo.offsets import Offsets, Progress
-from quantum.demo.scrape import quantile, stage_latencies
+from quantum.demo.offsets import Offsets, Place, Progress
+from quantum.demo.scrape import Buckets, Scrape, quantile, scrape
 from quantum.demo.view import Frame, StageLine
 from quantum.errors import RetryError
 from quantum.settings import Settings
@@ -20,7 +21,17 @@ from schemas.common import HealthState
 
 GROUPS = {**{stage: application_id(stage) for stage in STAGES}, "orders": "orders", "sink": "quantum-sink"}
 INPUTS = ("feed", "clock")
+COMMANDS = ("order.command",)
 MEGABYTE = 1_000_000
+WARM_UP_S = 15.0
+WINDOW = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    at: float
+    progress: Progress
+    metrics: Scrape
 
 
 class Dashboard:
@@ -57,7 +68,8 @@ class Dashboard:
         self._total_s = total_s
         self._offsets = Offsets(settings)
         self._started = time.monotonic()
-        self._before: tuple[float, Progress] | None = None
+        self._looks: deque[_Look] = deque(maxlen=WINDOW)
+        self._warm: Scrape | None = None
         self.peak_mb: dict[str, float] = {}
 
     @property
@@ -82,41 +94,48 @@ class Dashboard:
         """Return everything that is shown now."""
         return Frame(self.elapsed_s, self._total_s, self._source, tuple(self._lines()), self.measure_memory())
 
+    def latency(self) -> dict[str, Buckets]:
+        """Return the latency histograms since the workers have warmed up."""
+        now = scrape(self._settings.folders.run)
+        return now.latency if self._warm is None else now.since(self._warm)
+
     def _lines(self) -> list[StageLine]:
         try:
             progress = self._offsets.look(TOPICS, GROUPS.values())
         except RetryError:  # the broker is busy or away: the next look may succeed, and the workers' states are shown anyway
             return []
-        now = time.monotonic()
-        before, self._before = self._before, (now, progress)
-        latencies = stage_latencies(self._settings.folders.run)
+        look = _Look(time.monotonic(), progress, scrape(self._settings.folders.run))
+        if self._warm is None and self.elapsed_s >= WARM_UP_S:
+            self._warm = look.metrics
+        self._looks.append(look)
         workers: dict[str, list[WorkerState]] = defaultdict(list)
         for worker in self.workers():
             workers[worker.component].append(worker)
-        return [self._line(name, progress, before, now, latencies, workers[name]) for name in (*INPUTS, *GROUPS)]
+        latencies = look.metrics.since(self._looks[0].metrics)
+        return [self._line(name, latencies.get(name, {}), workers[name]) for name in (*INPUTS, *GROUPS)]
 
-    def _line(
-        self,
-        name: str,
-        progress: Progress,
-        before: tuple[float, Progress] | None,
-        now: float,
-        latencies: Mapping[str, Mapping[float, float]],
-        workers: list[WorkerState],
-    ) -> StageLine:
-        node = NODES[name]
-        rate = 0.0
-        if before is not None and now > before[0]:
-            written, written_before = progress.written(node.writes), before[1].written(node.writes)
-            rate = (written - written_before) / (now - before[0])
-        buckets = latencies.get(name, {})
+    def _line(self, name: str, buckets: Buckets, workers: list[WorkerState]) -> StageLine:
+        first, last = self._looks[0], self._looks[-1]
+        if name in INPUTS:
+            grown = last.progress.written(NODES[name].writes) - first.progress.written(NODES[name].writes)
+        else:
+            grown = round(last.metrics.taken.get(name, 0.0) - first.metrics.taken.get(name, 0.0))
         p50, p99 = quantile(buckets, 0.5), quantile(buckets, 0.99)
         return StageLine(
             name=name,
-            rate=rate,
-            lag=progress.lag(GROUPS[name], node.reads) if name in GROUPS else None,
+            rate=max(0, grown) / (last.at - first.at) if last.at > first.at else 0.0,
+            lag=last.progress.lag(GROUPS[name], self._places(name)) if name in GROUPS else None,
             p50_ms=None if p50 is None else p50 * 1000,
             p99_ms=None if p99 is None else p99 * 1000,
             restarts=sum(worker.restarts for worker in workers),
             healthy=all(worker.state in (HealthState.HEALTHY, HealthState.STARTING) for worker in workers),
         )
+
+    def _places(self, name: str) -> list[Place]:
+        """Return the partitions that a node reads as a member of its group."""
+        reads = COMMANDS if name == "orders" else NODES[name].reads
+        return [
+            (topic, partition)
+            for topic in reads
+            for partition in range(1 if name == "sink" and TOPICS[topic].broadcast else self._settings.partitions)
+        ]

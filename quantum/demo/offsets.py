@@ -41,14 +41,13 @@ class Progress:
         """Return how many offsets a group has yet to read of a partition; what it never committed counts from the beginning."""
         return max(0, self.ends[place] - self.committed.get(group, {}).get(place, 0))
 
-    def lag(self, group: str, topics: Iterable[str]) -> int:
-        """Return about how many records a group has yet to read of some topics.
+    def lag(self, group: str, places: Iterable[Place]) -> int:
+        """Return about how many records a group has yet to read of some partitions.
 
         A partition that is written in transactions ends with a marker, which no consumer is given: one offset a partition
         is taken for that.
         """
-        wanted = set(topics)
-        return sum(max(0, self.behind(group, place) - 1) for place in self.ends if place[0] in wanted)
+        return sum(max(0, self.behind(group, place) - 1) for place in places)
 
     def reached(self, group: str, ends: Mapping[Place, int]) -> bool:
         """Return whether a group has committed what was there at some earlier ends, but for a marker at each."""

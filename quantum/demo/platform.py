@@ -85,7 +85,8 @@ class Platform:
         apply_topics(settings)
         self._refuse_foreign_data(settings)
         (self.home.root / MARKER).write_text('{"made_by": "quantum demo"}\n')
-        apply_schemas(Registry(settings.registry))
+        with Registry(settings.registry) as registry:
+            apply_schemas(registry)
         client = connect(settings, database="default")
         try:
             migrate.apply(client)

@@ -164,7 +164,7 @@ def _run(options: Options, source: Source, home: Home, console: Console, cleanup
         replay.start()
         cleanup.callback(replay.stop)
     _watch(console, dashboard, options, replay)
-    elapsed = dashboard.elapsed_s
+    elapsed, histograms = dashboard.elapsed_s, dashboard.latency()
     tell("ending the input, finishing what is under way")
     if inputs is not None:
         inputs.stop()
@@ -172,9 +172,7 @@ def _run(options: Options, source: Source, home: Home, console: Console, cleanup
         replay.stop()
     _drain(settings, dashboard, DRAIN_S["sim" if simulated else "replay"], console)
     with observer.lock:
-        summary = summarise(
-            settings, observer.seen, source=source.name, seconds=elapsed, memory_mb=dashboard.peak_mb, errors=list(platform.errors)
-        )
+        summary = summarise(settings, observer.seen, histograms, dashboard.peak_mb, list(platform.errors), source.name, elapsed)
     console.print(render(summary, next_steps(home, options.keep_up)))
     if options.summary_file is not None:
         write_summary(options.summary_file, summary)

@@ -1,4 +1,4 @@
-"""Quantiles of the stages' latencies, from the metrics that the workers serve."""
+"""Latencies and throughput of the stages, from the metrics that the workers serve."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from processors.app import application_id
 from quantum.metrics import addresses
 
 LATENCY = "quantum_stage_latency_seconds"
+TAKEN = "quantum_records_in_total"
+STORED = "quantum_sink_rows_total"
+APPLICATION_PREFIX = application_id("")
 TIMEOUT_S = 1.0
 Buckets = dict[float, float]
 
@@ -45,15 +50,44 @@ def quantile(buckets: Mapping[float, float], q: float) -> float | None:
     return lower
 
 
-def stage_latencies(folder: Path) -> dict[str, Buckets]:
-    """Return each stage's latency histogram, its workers added up; a worker that does not answer is left out.
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What the workers' metrics say at one moment.
+
+    Attributes
+    ----------
+    latency
+        Latency histogram by stage, its workers added up: upper bound, seconds, to observations up to it.
+    taken
+        Records taken in by stage; rows stored by the sink.
+    """
+
+    latency: dict[str, Buckets]
+    taken: dict[str, float]
+
+    def since(self, before: Scrape) -> dict[str, Buckets]:
+        """Return the latency histograms of what came after an earlier moment.
+
+        A worker that was restarted since counts from zero again; a stage with less now than before is given as it is now.
+        """
+        out = {}
+        for stage, buckets in self.latency.items():
+            earlier = before.latency.get(stage, {})
+            later = {bound: count - earlier.get(bound, 0.0) for bound, count in buckets.items()}
+            out[stage] = later if min(later.values(), default=0.0) >= 0 else buckets
+        return out
+
+
+def scrape(folder: Path) -> Scrape:
+    """Return what the metrics of all processes say; one that does not answer is left out.
 
     Parameters
     ----------
     folder
         Folder where the processes say where their metrics are.
     """
-    out: dict[str, Buckets] = defaultdict(lambda: defaultdict(float))
+    latency: dict[str, Buckets] = defaultdict(lambda: defaultdict(float))
+    taken: dict[str, float] = defaultdict(float)
     for _, port in addresses(folder):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=TIMEOUT_S) as answer:
@@ -61,8 +95,11 @@ def stage_latencies(folder: Path) -> dict[str, Buckets]:
         except (urllib.error.URLError, OSError):
             continue
         for family in text_string_to_metric_families(text):
-            if family.name == LATENCY:
-                for sample in family.samples:
-                    if sample.name.endswith("_bucket"):
-                        out[sample.labels["stage"]][float(sample.labels["le"])] += sample.value
-    return {stage: dict(buckets) for stage, buckets in out.items()}
+            for sample in family.samples:
+                if sample.name == f"{LATENCY}_bucket":
+                    latency[sample.labels["stage"]][float(sample.labels["le"])] += sample.value
+                elif sample.name == TAKEN:
+                    taken[sample.labels["app"].removeprefix(APPLICATION_PREFIX)] += sample.value
+                elif sample.name == STORED:
+                    taken["sink"] += sample.value
+    return Scrape({stage: dict(buckets) for stage, buckets in latency.items()}, dict(taken))

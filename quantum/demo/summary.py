@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -17,7 +18,7 @@ from processors.components import read_from
 from processors.topology import NODES, STAGES, TOPICS
 from quantum.demo.observer import Seen
 from quantum.demo.offsets import Offsets
-from quantum.demo.scrape import quantile, stage_latencies
+from quantum.demo.scrape import Buckets, quantile
 from quantum.settings import Settings
 
 
@@ -62,7 +63,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     pnl : dict[str, str]
         Profit of the closed trades before and after fees and the change of equity, quote currency.
     latency_ms : dict[str, Latency]
-        Latency by stage.
+        Latency by stage, without the first 15 s, in which the feed's backfill is worked off.
     lag : dict[str, int]
         Records not yet read at the end, by stage.
     memory_mb : dict[str, float]
@@ -136,10 +137,10 @@ def stage_lag(settings: Settings) -> dict[str, int]:
     return out
 
 
-def latencies(settings: Settings) -> dict[str, Latency]:
+def latencies(histograms: Mapping[str, Buckets]) -> dict[str, Latency]:
     """Return the latency of every stage that sent something."""
     out = {}
-    for stage, buckets in stage_latencies(settings.folders.run).items():
+    for stage, buckets in histograms.items():
         p50, p99 = quantile(buckets, 0.5), quantile(buckets, 0.99)
         if p50 is not None and p99 is not None:
             out[stage] = Latency(p50=round(p50 * 1000, 2), p99=round(p99 * 1000, 2))
@@ -196,12 +197,20 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     ]
 
 
-def summarise(settings: Settings, seen: Seen, *, source: str, seconds: float, memory_mb: dict[str, float], errors: list[str]) -> Summary:
+def summarise(
+    settings: Settings,
+    seen: Seen,
+    histograms: Mapping[str, Buckets],
+    memory_mb: dict[str, float],
+    errors: list[str],
+    source: str,
+    seconds: float,
+) -> Summary:
     """Return the account of a run, counted on the topics and in the tables."""
     return Summary(
         source=source, seconds=round(seconds, 1), account=settings.account, records_per_topic=count_records(settings),
         rows_per_table=count_rows(settings), signals=seen.signals, directions=dict(seen.directions), denials=dict(seen.denials),
         orders=seen.orders, fills=seen.fills, rejections=dict(seen.rejections), closed_trades=len(seen.closed),
-        exit_reasons=dict(Counter(str(trade.exit_reason) for trade in seen.closed)), pnl=profit(seen), latency_ms=latencies(settings),
+        exit_reasons=dict(Counter(str(trade.exit_reason) for trade in seen.closed)), pnl=profit(seen), latency_ms=latencies(histograms),
         lag=stage_lag(settings), memory_mb=memory_mb, errors=errors, dead_letters=count_dead_letters(settings),
     )  # fmt: skip

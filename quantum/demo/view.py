@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -14,6 +13,7 @@ from rich.text import Text
 from quantum.demo.observer import Seen
 from schemas.common import Direction
 
+REASON_WIDTH = 44
 ARROWS = {Direction.LONG: ("LONG", "green"), Direction.SHORT: ("SHORT", "red"), Direction.FLAT: ("flat", "dim")}
 
 
@@ -26,9 +26,9 @@ class StageLine:
     name
         Name of the stage or component.
     rate
-        Growth of the topics that it writes, offsets a second.
+        Records that it takes in, a second; of a feed or the clock, records that it writes.
     lag
-        Offsets that it has yet to read; None where it reads nothing.
+        About how many records it has yet to read; None where it reads nothing.
     p50_ms, p99_ms
         Latency, milliseconds; None without observations.
     restarts
@@ -64,7 +64,9 @@ def number(value: float | None, form: str = ",.1f") -> str:
 
 def render(frame: Frame, seen: Seen) -> RenderableType:
     """Return the live view."""
-    return Group(_header(frame, seen), Columns([_stages(frame), Group(_signals(seen), _positions(seen), _trades(seen))]))
+    body = Table.grid(padding=(0, 3))
+    body.add_row(_stages(frame), Group(_signals(seen), _positions(seen), _trades(seen)))
+    return Group(_header(frame, seen), body)
 
 
 def _header(frame: Frame, seen: Seen) -> RenderableType:
@@ -106,8 +108,9 @@ def _stages(frame: Frame) -> Table:
 
 def _signals(seen: Seen) -> Table:
     table = Table(title="last signals", title_justify="left", header_style="bold")
-    for name in ("time", "symbol", "", "confidence", "regime"):
+    for name in ("time", "symbol", "", "confidence"):
         table.add_column(name, justify="right" if name == "confidence" else "left")
+    table.add_column("regime, or why not", no_wrap=True, max_width=REASON_WIDTH)
     for signal in seen.last_signals:
         word, style = ARROWS[signal.direction]
         at = datetime.fromtimestamp(signal.event_ts / 1e6, UTC).strftime("%H:%M:%S")

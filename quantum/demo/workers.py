@@ -12,8 +12,8 @@ from quantum.settings import Settings
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 HISTORY_MINUTES = 60
-RETRAIN_SAMPLES = 50
-RETRAIN_INTERVAL_S = 45
+RETRAIN_SAMPLES = 5
+RETRAIN_INTERVAL_S = 30
 
 
 def free_port() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import fastavro
@@ -36,8 +37,14 @@ def test_no_broker_is_said_so_with_the_remedy() -> None:
         compare("127.0.0.1:1", [TopicSpec("a", 1, 1, {})])
 
 
-def test_evolution_old_and_new_readers_and_writers(stack: Any, unique: str) -> None:
-    registry = Registry(stack.endpoints.registry)
+@pytest.fixture
+def registry(stack: Any) -> Iterator[Registry]:
+    """A client of the registry, closed after the test."""
+    with Registry(stack.endpoints.registry) as client:
+        yield client
+
+
+def test_evolution_old_and_new_readers_and_writers(registry: Registry, unique: str) -> None:
     subject = f"{unique}-value"
     old = schema_text(MarketTick)
     registry.register(subject, old)
@@ -54,7 +61,7 @@ def test_evolution_old_and_new_readers_and_writers(stack: Any, unique: str) -> N
     values = {name: getattr(TICK, name) for name in TICK.__struct_fields__} | {"side": "BUY", "block": True}
     fastavro.schemaless_writer(buffer, fastavro.parse_schema(document), values)
     written_by_new = b"\x00" + new_id.to_bytes(4, "big") + buffer.getvalue()
-    old_codec = RecordCodec(subject, MarketTick, Registry(stack.endpoints.registry))
+    old_codec = RecordCodec(subject, MarketTick, registry)
     assert old_codec.decode(written_by_new) == TICK
 
     written_by_old = io.BytesIO(old_codec.encode(TICK)[5:])
@@ -68,8 +75,7 @@ def test_evolution_old_and_new_readers_and_writers(stack: Any, unique: str) -> N
         registry.register(subject, json.dumps(document))
 
 
-def test_unknown_ids_and_schemas(stack: Any, unique: str) -> None:
-    registry = Registry(stack.endpoints.registry)
+def test_unknown_ids_and_schemas(registry: Registry, unique: str) -> None:
     with pytest.raises(UnknownSchemaError):
         registry.schema_of(2_000_000)
     with pytest.raises(ConfigurationError, match="quantum schemas apply"):

@@ -1,0 +1,1 @@
+"""The same tasks done by others, each a process of its own."""
