@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from connectors.kafka.config import client_config
@@ -15,6 +15,15 @@ from quantum.errors import ConfigurationError, RetryError
 
 TIMEOUT_S = 10.0
 PREPARE_S = 60.0
+_COORDINATOR_MOVES = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TIMED_OUT,
+        KafkaError._WAIT_COORD,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +112,16 @@ def prepare_coordinators(bootstrap: str) -> None:
                     call()
                     break
                 except KafkaException as error:
-                    if not error.args[0].retriable() or time.monotonic() > deadline:
+                    if not _passes(error.args[0]) or time.monotonic() > deadline:
                         raise RetryError(f"Kafka at {bootstrap} has no coordinator: {error}", "see its log: quantum status") from error
                 time.sleep(0.1)
     finally:
         consumer.close()
+
+
+def _passes(error: KafkaError) -> bool:
+    """Return whether an error ends by itself; a consumer's errors say ``retriable`` of none, also not of a coordinator that moves."""
+    return error.retriable() or error.code() in _COORDINATOR_MOVES
 
 
 def _admin(bootstrap: str) -> AdminClient:

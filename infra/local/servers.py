@@ -114,7 +114,7 @@ class Kafka(ServerSpec):
         properties.write_text(_properties(kafka_properties(self.data(home), ports)))
         if not self.data(home).exists():
             self._format(home, ports)
-        flags = (*_common_flags(self.name, home), *_QUICK_START, "-Xms64m", "-Xmx512m")
+        flags = (*_common_flags(self.name, home), *_QUICK_START, "-Xms64m", "-Xmx288m")
         return Launch(argv=[*self._java(*flags, log=self.log(home)), "kafka.Kafka", str(properties)], env=_environment(), cwd=home.root)
 
     def healthy(self, home: Home, ports: Mapping[str, int]) -> bool:

@@ -240,7 +240,7 @@ class Supervisor:
                 worker.spec.argv,
                 kind="worker",
                 log=self.home.logs / f"{worker.spec.name}.log",
-                env={**os.environ, **worker.spec.env},
+                env={"MALLOC_ARENA_MAX": "2", **os.environ, **worker.spec.env},  # many small processes: fewer arenas each
                 cwd=self.home.root,
                 die_with_parent=signal.SIGTERM,
             )

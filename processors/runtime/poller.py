@@ -95,7 +95,7 @@ class Poller:
             **CLIENT,
             "fetch.wait.max.ms": 100,
             "fetch.error.backoff.ms": 20,
-            "queued.max.messages.kbytes": 131_072,
+            "queued.max.messages.kbytes": 65_536,
             **config,
             "group.id": group,
             "group.protocol": "classic",

@@ -26,7 +26,9 @@ from quantum.home import Endpoints
 from quantum.trace import Headers, caused_headers
 from schemas.codec import RecordCodec, schema_text
 from schemas.market.records import MarketTick
+from tests.bench.feed import send
 from tests.bench.figure import Figure, best_rates
+from tests.bench.peers import plain_sink
 from tests.bench.servers import Bench
 from tests.bench.ticks import ticks
 
@@ -53,17 +55,24 @@ def history(bench: Bench) -> Iterator[Figure]:
     registry.register(subject, schema_text(MarketTick))
     load = _load(RecordCodec(subject, MarketTick, registry))
     client = open_client(endpoints.clickhouse)
-    carried = inserted = float("inf")
+    carried = looped = inserted = float("inf")
     for number in range(ROUNDS):
-        carried = min(carried, _carry(endpoints, client, _table(client, bench.unique()), load, bench.folder / f"sink-{number}.log"))
+        spec = _table(client, bench.unique())
+        carried = min(carried, _carry(endpoints, client, spec, load, bench.folder / f"sink-{number}.log"))
+        copy = _table(client, bench.unique())
+        looped = min(looped, plain_sink.carry(endpoints, client, spec.topic, copy, PARTITIONS + COUNT))
+        _check(client, copy, PARTITIONS + COUNT)
         inserted = min(inserted, _insert(client, _table(client, bench.unique()), load))
     yield Figure(
         name="history: sink, Kafka to rows",
         unit="rows/s",
         value=COUNT / carried,
-        peers={"clickhouse-connect insert of decoded rows": COUNT / inserted},
+        peers={
+            "plain loop: confluent-kafka, AvroDeserializer, clickhouse-connect": COUNT / looped,
+            "clickhouse-connect insert of decoded rows": COUNT / inserted,
+        },
         note=f"{COUNT:,} market.tick, one sink, {PARTITIONS} partitions, from their commit on Kafka to the last row in SELECT count(); "
-        f"the peer reads no Kafka and decodes nothing, in blocks of {MAX_ROWS:,} rows",
+        f"the loop keeps no offsets; the insert reads no Kafka and decodes nothing; both in blocks of {MAX_ROWS:,} rows",
     )
     decoder = Decoder(TableSpec("decode", "decode", MarketTick), registry)
     raws = [
@@ -140,12 +149,7 @@ def _carry(endpoints: Endpoints, client: Client, spec: TableSpec, load: Load, si
 def _write(producer: Producer, topic: str, load: Load, numbers: range) -> None:
     producer.begin_transaction()
     for number in numbers:
-        while True:
-            try:
-                producer.produce(topic, load.values[number], b"key", number % PARTITIONS, headers=list(load.headers[number].items()))
-                break
-            except BufferError:
-                producer.poll(0.05)
+        send(producer, topic, load.values[number], "key", number % PARTITIONS, load.headers[number])
 
 
 @contextmanager

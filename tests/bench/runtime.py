@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
+from connectors.kafka.config import client_config
+from tests.bench.feed import send
 from tests.bench.figure import Figure, skipped
 from tests.bench.servers import Bench
 from tests.consistency import broker, campaign
@@ -66,7 +68,10 @@ def _rate(bench: Bench, command: list[str], count: int, environment: dict[str, s
     """
     bootstrap, prefix = bench.endpoints().kafka, bench.unique()
     broker.create_topics(bootstrap, f"{prefix}-in", f"{prefix}-out")
-    broker.write(bootstrap, f"{prefix}-in", ((str(number % campaign.KEYS), b"%d" % number) for number in range(count)))
+    producer = Producer(client_config(bootstrap, linger_ms=20, partitioner="murmur2_random"))
+    for number in range(count):
+        send(producer, f"{prefix}-in", b"%d" % number, str(number % campaign.KEYS))
+    producer.flush()
     folder = bench.folder / prefix
     folder.mkdir()
     task = {"PREFIX": prefix, "WORKER": "0", "BOOTSTRAP": bootstrap, "STATE": str(folder)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from connectors.kafka.topics import prepare_coordinators
 from infra.local.stack import Stack
 from quantum.home import Endpoints, Home
 
@@ -47,6 +48,7 @@ class Bench:
             stack = temporary_stack(self.folder / "servers")
             self._exits.callback(stack.down)
             self._endpoints = stack.up()
+            prepare_coordinators(self._endpoints.kafka)
         return self._endpoints
 
     def unique(self) -> str:

@@ -44,9 +44,7 @@ def market(_bench: Bench) -> Iterator[Figure]:
     if not files:
         yield skipped("market: recorded frames", "frames/s", f"no recording in {DATA.name} of QUANTUM_DATA")
         return
-    yield _market(
-        "market: recorded frames", rules, _recorded(files), f"the first {RECORDED // len(files):,} trades and quotes of {len(files)} files"
-    )
+    yield _market("market: recorded frames", rules, _recorded(files), f"trades and quotes of {len(files)} files")
 
 
 def _market(name: str, rules: Rules, frames: list[ExchangeFrame], note: str = "") -> Figure:
