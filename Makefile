@@ -41,6 +41,9 @@ demo: $(RUN_STAMP) ## Run the whole platform on the simulated venue and show it.
 test: $(TRAIN_STAMP) ## Run the tests; they start their own servers.
 	@$(BIN)/python -m pytest
 
+bench: $(DEV_STAMP) ## Measure the parts beside peers; writes .quantum/bench.json.
+	@$(BIN)/python -m tests.bench
+
 lint: $(DEV_STAMP) ## Check style, types, layers and generated files.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

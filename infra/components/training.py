@@ -1,35 +1,31 @@
-"""The trainer's process: requests from Kafka, bars from the history, artefacts on disk, the runs' records to Kafka."""
+"""The trainer's process: it waits for requests and starts a process for each training."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from importlib import import_module
+from multiprocessing import get_context
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import Consumer, Message
 
-from connectors.clickhouse.client import connect
+from connectors.exchange.tasks import sleep_unless
 from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
-from connectors.kafka.publisher import Publisher
 from connectors.registry.client import Registry
-from ml.artefacts import ArtefactStore
-from processors.components import codecs, node_publisher
-from processors.learning.history import HistoryBars
-from processors.learning.settings import LearningSettings
-from processors.learning.trainer import Trainer
+from processors.components import codecs
 from quantum.errors import DeadLetterError, RetryError
-from quantum.revision import revision
 from quantum.settings import Settings
-from quantum.trace import caused_headers
+from quantum.trace import Headers
 from schemas.learning.records import ModelRetrain
 
 LOGGER = logging.getLogger(__name__)
 REQUESTS = "model.retrain"
-RUNS = "model.training"
 POLL_S = 0.5
-STORE_AWAY_S = 5.0
+AGAIN_S = 5.0
 
 
 async def trainer(settings: Settings, stop: asyncio.Event) -> None:
@@ -38,7 +34,6 @@ async def trainer(settings: Settings, stop: asyncio.Event) -> None:
     A request's offset is committed after its records are stored, so a trainer that dies trains again; the records of both
     runs have the same ids.
     """
-    publisher = node_publisher(settings, "trainer")
     codec = codecs(Registry(settings.registry), (REQUESTS,))[REQUESTS]
     consumer = Consumer(
         client_config(
@@ -60,38 +55,27 @@ async def trainer(settings: Settings, stop: asyncio.Event) -> None:
             except DeadLetterError as unreadable:  # the sink dead-letters the same record
                 LOGGER.warning("the trainer leaves a request out: %s", unreadable)
             else:
-                await _answer(settings, publisher, message, request, stop)
+                if not await _answer(settings, message, request, stop):
+                    return
             await asyncio.to_thread(partial(consumer.commit, message=message, asynchronous=False))
     finally:
         await asyncio.to_thread(consumer.close)
 
 
-async def _answer(settings: Settings, publisher: Publisher, message: Message, request: ModelRetrain, stop: asyncio.Event) -> None:
-    """Train; while the history is away, wait for it."""
+async def _answer(settings: Settings, message: Message, request: ModelRetrain, stop: asyncio.Event) -> bool:
+    """Have a process train; while the history is away, wait for it. Returns whether the request was answered."""
+    loop = asyncio.get_running_loop()
     while not stop.is_set():
-        try:
-            await asyncio.to_thread(_train, settings, publisher, message, request)
-            return
-        except (RetryError, ClickHouseError) as error:
-            LOGGER.warning("training of %s waits %g s: %s", request.model, STORE_AWAY_S, error)
-            await asyncio.sleep(STORE_AWAY_S)
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            try:
+                await loop.run_in_executor(pool, answer_in_child, settings, request, header_map(message))
+                return True
+            except (RetryError, BrokenProcessPool) as error:
+                LOGGER.warning("training of %s waits %g s: %s", request.model, AGAIN_S, error)
+        await sleep_unless(stop, AGAIN_S)
+    return False
 
 
-def _train(settings: Settings, publisher: Publisher, message: Message, request: ModelRetrain) -> None:
-    client = connect(settings)
-    cause = header_map(message)
-    try:
-        work = Trainer(
-            HistoryBars(client),
-            ArtefactStore(settings.folders.models),
-            LearningSettings(),
-            settings.venue,
-            settings.feature_interval,
-            revision(),
-        )
-        for record in work.run(request):
-            publisher.send(RUNS, record.model, record, caused_headers(record.event_id, request.event_id, cause))
-            publisher.flush()
-            LOGGER.info("training of %s: %s, %s", record.model, record.phase, record.detail)
-    finally:
-        client.close()
+def answer_in_child(settings: Settings, request: ModelRetrain, cause: Headers) -> None:
+    """Train, in the process that was started for it; only there the libraries that train are imported."""
+    import_module("infra.training_run").answer(settings, request, cause)

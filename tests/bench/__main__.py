@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def main(only: tuple[str, ...], output: Path | None) -> None:
     """Measure the platform's parts, beside peers on the same task where there are some."""
     path = output or Home().root / "bench.json"
     progress = Console(stderr=True)
+    machine = f"{os.cpu_count()} processors, load average at the start {os.getloadavg()[0]:.1f}"
     figures: list[Figure] = []
     with Bench() as bench:
         for name, benchmark in BENCHMARKS.items():
@@ -45,12 +47,12 @@ def main(only: tuple[str, ...], output: Path | None) -> None:
                 figures += benchmark(bench)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode([figure.to_json() for figure in figures]), indent=2))
-    _print(figures)
+    _print(figures, machine)
     progress.print(f"written to {path}")
 
 
-def _print(figures: list[Figure]) -> None:
-    table = Table(title="Figures; 'times' is how many times as good as the peer")
+def _print(figures: list[Figure], machine: str) -> None:
+    table = Table(title="Figures; 'times' is how many times as good as the peer", caption=machine)
     table.add_column("what")
     table.add_column("value", justify="right")
     table.add_column("unit")

@@ -59,18 +59,18 @@ def skipped(name: str, unit: str, reason: str) -> Figure:
 
 
 def best_seconds(contenders: Mapping[str, Work], rounds: int = ROUNDS) -> dict[str, float]:
-    """Return the shortest time of each piece of work, seconds.
+    """Return the least time of the processor that each piece of work took, seconds.
 
-    The contenders take turns, so that what else the machine does meets all of them; the shortest time is the one that it disturbed
-    least.
+    For work that waits for nothing. What other programs take of the machine is not counted but for the caches that they dirty; the
+    contenders take turns, so that this meets all of them, and the least time is the one that it disturbed least.
     """
     best = dict.fromkeys(contenders, float("inf"))
     for _ in range(rounds):
         for name, work in contenders.items():
             gc.collect()
-            started = time.perf_counter()
+            started = time.process_time()
             work()
-            best[name] = min(best[name], time.perf_counter() - started)
+            best[name] = min(best[name], time.process_time() - started)
     return best
 
 
