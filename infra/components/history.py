@@ -9,19 +9,9 @@ from functools import partial
 from connectors.clickhouse.client import connect
 from connectors.clickhouse.dead_letters import KafkaDeadLetters
 from connectors.clickhouse.sink import Sink
-from connectors.clickhouse.tables import TableSpec
 from connectors.registry.client import Registry
-from processors.topology import TOPICS
+from infra.clickhouse.generate import specs
 from quantum.settings import Settings
-
-
-def table_specs() -> list[TableSpec]:
-    """Return the history's tables: one for every kept topic."""
-    return [
-        TableSpec(topic.name, topic.table, topic.record, topic.retention_ms, first_partition_only=topic.broadcast)
-        for topic in TOPICS.values()
-        if topic.kept
-    ]
 
 
 async def sink(settings: Settings, stop: asyncio.Event) -> None:
@@ -30,7 +20,7 @@ async def sink(settings: Settings, stop: asyncio.Event) -> None:
     carrier = Sink(
         settings.kafka,
         "quantum-sink",
-        table_specs(),
+        specs(),
         partial(connect, settings),
         Registry(settings.registry),
         KafkaDeadLetters(settings.kafka),

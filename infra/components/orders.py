@@ -14,7 +14,7 @@ from connectors.exchange.orders.gateway import run_gateway
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.kafka.headers import header_map
 from connectors.registry.client import Registry
-from infra.components.history import table_specs
+from infra.clickhouse.generate import spec_of
 from processors.components import node_publisher
 from processors.topology import TOPICS
 from quantum.errors import DeadLetterError
@@ -32,7 +32,7 @@ async def orders(settings: Settings, stop: asyncio.Event) -> None:
     )
     letters = KafkaDeadLetters(settings.kafka, "orders")
 
-    (spec,) = (each for each in table_specs() if each.topic == command.name)
+    spec = spec_of(command)
 
     def on_corrupt(message: Message, error: DeadLetterError) -> None:
         headers = list(header_map(message).items())

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from connectors.exchange.orders.history import headers_of
 from connectors.exchange.orders.ledger import FACTS
+from connectors.kafka.headers import header_map
 from connectors.kafka.topics import TopicSpec, apply
 from quantum.trace import CAUSATION, TRACEPARENT, Headers, root_headers
 from schemas.codec import RecordCodec, schema_text
@@ -77,7 +77,7 @@ class Bench:
             while len(found) < sum(ends.values()):
                 for message in consumer.consume(1_000, 0.1):
                     assert message.error() is None
-                    found.append((codec.decode(message.value() or b""), headers_of(message)))
+                    found.append((codec.decode(message.value() or b""), header_map(message)))
             return found
         finally:
             consumer.close()

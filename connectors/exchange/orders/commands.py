@@ -17,10 +17,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from connectors.exchange.orders.history import headers_of, read_results
+from connectors.exchange.orders.history import read_results
 from connectors.exchange.orders.offsets import OffsetTracker
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.kafka.config import client_config
+from connectors.kafka.headers import header_map
 from quantum.errors import DeadLetterError, FencedError, RetryError
 from quantum.trace import Headers
 from schemas.codec import RecordCodec
@@ -205,7 +206,7 @@ class CommandLog:
             return
         expires_s = message.timestamp()[1] / 1_000 + self._settings.max_age_s if is_entry(command) else inf
         self._polled.commands.append(
-            Delivered(command, headers_of(message), partition, offset, self._tenures[partition], offset < self._ends[partition], expires_s)
+            Delivered(command, header_map(message), partition, offset, self._tenures[partition], offset < self._ends[partition], expires_s)
         )
 
     def _hold_back(self) -> None:

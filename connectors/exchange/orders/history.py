@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from connectors.kafka.config import client_config
+from connectors.kafka.headers import header_map
 from quantum.errors import DeadLetterError, RetryError
 from quantum.trace import Headers
 from schemas.codec import RecordCodec
@@ -17,12 +18,6 @@ from schemas.execution.records import ExecutionResult
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
-
-
-def headers_of(message: Message) -> Headers:
-    """Return the headers of a message as bytes by name."""
-    pairs = dict(message.headers() or ())
-    return {name: value.encode() if isinstance(value, str) else value or b"" for name, value in pairs.items()}
 
 
 def read_results(
@@ -75,7 +70,7 @@ def read_results(
                     log.warning("kafka: %s", message.error())
                     continue
                 try:
-                    found.append((partition, codec.decode(message.value() or b""), headers_of(message)))
+                    found.append((partition, codec.decode(message.value() or b""), header_map(message)))
                 except DeadLetterError:
                     log.exception("%s %d %s cannot be read", topic, partition, message.offset())
             left -= {place.partition for place in consumer.position(consumer.assignment()) if place.offset >= ends[place.partition]}
