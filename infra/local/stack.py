@@ -28,7 +28,8 @@ WORKER_GRACE_S = 10.0
 LOCK_TIMEOUT_S = 120.0
 _POLL_S = 0.05
 _TAIL_LINES = 15
-_TAIL_BYTES = 16_384
+_TAIL_BYTES = 262_144
+_CAUSE = "Caused by"
 _PORT_TAKEN = ("already in use", "already bound", "BindException", "cannot be had")
 
 State = Literal["healthy", "starting", "down"]
@@ -241,12 +242,13 @@ class Stack:
 
     def _again(self, server: ServerSpec, attempt: int, tell: Callable[[str], None]) -> ProcessRecord:
         """Start a server again on other ports where another program was quicker to take one; anything else is an error."""
-        tail = self._tail(server)
         asked = self._asked.get(server.name)
-        if attempt < PORT_ATTEMPTS and not asked and any(sign in tail for sign in _PORT_TAKEN):
+        if attempt < PORT_ATTEMPTS and not asked and any(sign in line for line in self._lines(server) for sign in _PORT_TAKEN):
             tell(f"a port of {server.name} was taken meanwhile: trying another")
             return self._launch(server, tell)
-        raise DependencyError(f"{server.name} ended while it started. Its last lines:\n{tail}", f"read {server.log(self.home)}")
+        raise DependencyError(
+            f"{server.name} ended while it started. What it wrote:\n{self._tail(server)}", f"read {server.log(self.home)}"
+        )
 
     def _running(self) -> dict[str, list[psutil.Process]]:
         running = dict[str, list[psutil.Process]]()
@@ -287,13 +289,19 @@ class Stack:
     def _logs(self, server: ServerSpec) -> list[Path]:
         return list(dict.fromkeys((server.log(self.home), server.output(self.home))))
 
-    def _tail(self, server: ServerSpec) -> str:
-        """Return the last lines that a server wrote since it was started."""
+    def _lines(self, server: ServerSpec) -> list[str]:
+        """Return what a server wrote since it was started, as far as it is not too much."""
         lines: list[str] = []
         for path in self._logs(server):
             if path.exists():
                 size, before = path.stat().st_size, self._written.get(path, 0)
                 with path.open("rb") as stream:
                     stream.seek(max(before if before <= size else 0, size - _TAIL_BYTES))
-                    lines += stream.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
-        return "\n".join(f"  {line}" for line in lines) or "  (it wrote nothing)"
+                    lines += stream.read().decode(errors="replace").splitlines()
+        return lines
+
+    def _tail(self, server: ServerSpec) -> str:
+        """Return the causes that a server named since it was started, and its last lines."""
+        lines = self._lines(server)
+        causes = [line for line in lines[:-_TAIL_LINES] if line.startswith(_CAUSE)][-_TAIL_LINES:]
+        return "\n".join(f"  {line}" for line in (*causes, *lines[-_TAIL_LINES:])) or "  (it wrote nothing)"

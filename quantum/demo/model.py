@@ -18,7 +18,7 @@ from ml.training.bars import INTERVALS_US, Bars, bars_from_trades
 from ml.training.bootstrap import train_from_bars
 from ml.training.train import Plan
 from processors.components import publisher
-from processors.learning.settings import LearningSettings
+from quantum.demo.workers import FLAT_SHARE, HORIZON_BARS, SYMBOLS, TRAINING_MINUTES
 from quantum.errors import DependencyError
 from quantum.revision import revision
 from quantum.settings import Settings
@@ -86,10 +86,8 @@ async def _fetch(access: VenueSettings, symbols: Sequence[str], minutes: int, in
     return {symbol: to_bars(trades, interval) for symbol, trades in found.items()}
 
 
-def train_first_model(
-    settings: Settings, access: VenueSettings, symbols: Sequence[str], minutes: int, tell: Callable[[str], None]
-) -> Manifest:
-    """Train on the venue's history and put the model into force; returns its manifest.
+def train_first_model(settings: Settings, access: VenueSettings, tell: Callable[[str], None]) -> Manifest:
+    """Train on the venue's history; put the model into force if it knows more than the base rate. Returns its manifest.
 
     Raises
     ------
@@ -97,25 +95,22 @@ def train_first_model(
         The venue has no history.
     """
     interval = settings.feature_interval
-    bars = asyncio.run(_fetch(access, symbols, minutes, interval))
-    tell(f"training {MODEL} on {sum(len(each) for each in bars.values()):,} {interval} bars of {', '.join(symbols)}")
-    learning = LearningSettings()
-    plan = Plan(
-        model=MODEL, interval=interval, horizon_bars=learning.horizon_bars, flat_share=learning.flat_share, threads=learning.threads,
-        revision=revision(),
-    )  # fmt: skip
+    bars = asyncio.run(_fetch(access, SYMBOLS, TRAINING_MINUTES, interval))
+    tell(f"training {MODEL} on {sum(len(each) for each in bars.values()):,} {interval} bars of {', '.join(SYMBOLS)}")
+    plan = Plan(model=MODEL, interval=interval, horizon_bars=HORIZON_BARS, flat_share=FLAT_SHARE, threads=2, revision=revision())
     manifest = train_from_bars(bars, plan, ArtefactStore(settings.folders.models)).manifest
+    metrics = manifest.metrics
+    words = f"out-of-sample log loss {metrics['log_loss']:.4f}, base rate {metrics['base_rate_log_loss']:.4f}"
+    if metrics["skill"] <= 0:
+        tell(f"{MODEL} {manifest.version} knows no more than the base rate ({words}): it does not serve; another --seed may do better")
+        return manifest
     now = time.time_ns() // 1_000
     record = ModelActive(
         event_id=f"{MODEL}:{manifest.version}:{now}:active", event_ts=now, ingest_ts=now, model=MODEL, version=manifest.version,
-        sha256=manifest.sha256, role=ModelRole.CHAMPION, author="demo", reason="first model, trained on the venue's history",
+        sha256=manifest.sha256, role=ModelRole.CHAMPION, author="demo", reason=f"first model, trained on the venue's history: {words}",
         horizon_s=manifest.horizon_s,
     )  # fmt: skip
     with publisher(settings, "operator") as out:
         out.send("model.active", MODEL, record)
-    metrics = manifest.metrics
-    tell(
-        f"{MODEL} {manifest.version} serves: out-of-sample log loss {metrics['log_loss']:.4f}, "
-        f"base rate {metrics['base_rate_log_loss']:.4f}, accuracy {metrics['accuracy']:.3f}"
-    )
+    tell(f"{MODEL} {manifest.version} serves: {words}")
     return manifest

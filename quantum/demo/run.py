@@ -140,7 +140,7 @@ def _run(options: Options, source: Source, home: Home, console: Console, cleanup
     simulated = source.folder is None
     if simulated:
         access, env = platform.start_simulated_venue(settings, options.seed)
-        train_first_model(settings, access, workers.SYMBOLS, workers.HISTORY_MINUTES, tell)
+        train_first_model(settings, access, tell)
     else:
         access, env = platform.start_paper_venue(settings)
         tell("a recording has no history to train on before it begins: without a model there are no signals' directions")

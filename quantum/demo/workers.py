@@ -11,7 +11,10 @@ from processors.topology import STAGES
 from quantum.settings import Settings
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-HISTORY_MINUTES = 60
+HISTORY_MINUTES = 76
+TRAINING_MINUTES = 74  # three symbols of this stay within the venue's request weight of a minute
+HORIZON_BARS = 20
+FLAT_SHARE = 0.34
 RETRAIN_SAMPLES = 5
 RETRAIN_INTERVAL_S = 30
 
@@ -51,6 +54,8 @@ def environment(settings: Settings, usdm_url: str, spot_url: str, key: str, secr
         "QUANTUM_VENUE_SPOT_URL": spot_url,
         "QUANTUM_VENUE_API_KEY": key,
         "QUANTUM_VENUE_API_SECRET": secret,
+        "QUANTUM_LEARNING_HORIZON_BARS": str(HORIZON_BARS),
+        "QUANTUM_LEARNING_FLAT_SHARE": str(FLAT_SHARE),
         "QUANTUM_LEARNING_RETRAIN_SAMPLES": str(RETRAIN_SAMPLES),
         "QUANTUM_LEARNING_RETRAIN_INTERVAL_S": str(RETRAIN_INTERVAL_S),
     }
