@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 TRAIN_STAMP := $(VENV)/.installed-train
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench chaos format clean help
+.PHONY: demo test lint bench format clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.

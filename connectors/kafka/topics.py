@@ -15,8 +15,13 @@ from quantum.errors import ConfigurationError, RetryError
 
 TIMEOUT_S = 10.0
 PREPARE_S = 60.0
-_COORDINATOR_MOVES = frozenset(
+_PASSING = frozenset(
     {
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -112,16 +117,16 @@ def prepare_coordinators(bootstrap: str) -> None:
                     call()
                     break
                 except KafkaException as error:
-                    if not _passes(error.args[0]) or time.monotonic() > deadline:
+                    if not passes(error.args[0]) or time.monotonic() > deadline:
                         raise RetryError(f"Kafka at {bootstrap} has no coordinator: {error}", "see its log: quantum status") from error
                 time.sleep(0.1)
     finally:
         consumer.close()
 
 
-def _passes(error: KafkaError) -> bool:
-    """Return whether an error ends by itself; a consumer's errors say ``retriable`` of none, also not of a coordinator that moves."""
-    return error.retriable() or error.code() in _COORDINATOR_MOVES
+def passes(error: KafkaError) -> bool:
+    """Return whether an error ends by itself: not every error that does says so of itself by ``retriable``."""
+    return error.retriable() or error.code() in _PASSING
 
 
 def _admin(bootstrap: str) -> AdminClient:

@@ -10,6 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaE
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.kafka.config import client_config
+from connectors.kafka.topics import passes
 from quantum.errors import RetryError
 from quantum.settings import Settings
 
@@ -77,7 +78,7 @@ class Offsets:
             try:
                 return Progress(self._ends(places), {group: self._committed(group) for group in wanted})
             except KafkaException as error:  # a topic just made has no leader yet, a group just made no coordinator
-                if not error.args[0].retriable() or time.monotonic() > deadline:
+                if not passes(error.args[0]) or time.monotonic() > deadline:
                     raise RetryError(f"Kafka at {self._settings.kafka} does not say its offsets: {error}", "quantum status") from error
             time.sleep(0.1)
 
