@@ -1,9 +1,11 @@
-"""Topics and subjects brought to what the topology declares."""
+"""Topics, subjects and tables brought to what git declares."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from connectors.clickhouse import migrate
+from connectors.clickhouse.client import connect
 from connectors.kafka.topics import Change, TopicSpec, apply, compare, prepare_coordinators
 from connectors.registry.client import Registry
 from processors.app import create_app
@@ -117,3 +119,20 @@ def apply_schemas(registry: Registry) -> list[SubjectState]:
         if state.level != state.wanted_level:
             registry.set_level(state.subject, state.wanted_level)
     return changed
+
+
+def apply_tables(settings: Settings) -> list[str]:
+    """Bring the history's tables and views to the migrations of git; returns the names of those that were applied.
+
+    Raises
+    ------
+    ConfigurationError
+        A migration that was applied has been changed since.
+    RetryError
+        The history store does not answer.
+    """
+    client = connect(settings, database="default")
+    try:
+        return migrate.apply(client)
+    finally:
+        client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import sys
@@ -53,6 +54,7 @@ def configure(process: str, level: str, path: Path | None = None) -> None:
     path
         A file, which is kept below 10 MB; standard error where None.
     """
+    faulthandler.enable()  # a crash inside a library leaves a trace of where it happened
     handler = logging.StreamHandler(sys.stderr) if path is None else RotatingFileHandler(path, maxBytes=10_000_000, backupCount=1)
     handler.setFormatter(JsonFormatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)

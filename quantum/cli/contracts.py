@@ -66,8 +66,11 @@ def check_schemas(as_json: bool) -> None:
 
 @schemas.command("apply")
 def apply_schemas() -> None:
-    """Register every schema and set every subject's compatibility level."""
-    with Registry(load().registry) as registry:
+    """Register every schema, set every subject's compatibility level, and migrate the history's tables."""
+    settings = load()
+    with Registry(settings.registry) as registry:
         for state in contracts.apply_schemas(registry):
             click.echo(f"{state.subject}: applied")
-    click.echo("schemas are as declared")
+    for name in contracts.apply_tables(settings):
+        click.echo(f"{name}: applied")
+    click.echo("schemas and tables are as declared")

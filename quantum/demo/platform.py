@@ -11,14 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from connectors.clickhouse import migrate
-from connectors.clickhouse.client import connect
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.registry.client import Registry
 from infra.local.stack import Stack
 from infra.local.supervisor import Supervisor, WorkerChange, WorkerSpec
 from processors.components import node_publisher, publisher
-from processors.contracts import apply_schemas, apply_topics
+from processors.contracts import apply_schemas, apply_tables, apply_topics
 from processors.governance.changes import audit
 from processors.governance.defaults import default_policy
 from quantum.demo import workers
@@ -87,11 +85,7 @@ class Platform:
         (self.home.root / MARKER).write_text('{"made_by": "quantum demo"}\n')
         with Registry(settings.registry) as registry:
             apply_schemas(registry)
-        client = connect(settings, database="default")
-        try:
-            migrate.apply(client)
-        finally:
-            client.close()
+        apply_tables(settings)
         return settings
 
     def _remove_the_demo_before(self) -> None:

@@ -18,7 +18,7 @@ from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
 from connectors.registry.client import Registry
 from processors.components import publisher, read_all, read_from
-from processors.contracts import apply_schemas, apply_topics, check_schemas, compare_topics
+from processors.contracts import apply_schemas, apply_tables, apply_topics, check_schemas, compare_topics
 from processors.topology import TOPICS
 from quantum.settings import Settings
 from schemas.codec import RecordCodec
@@ -41,6 +41,8 @@ def settings(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Settings:
         apply_schemas(registry)
         assert all(state.done for state in check_schemas(registry))
     assert compare_topics(made) == []
+    apply_tables(made)
+    assert apply_tables(made) == []
     return made
 
 
