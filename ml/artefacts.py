@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ from quantum.errors import DependencyError
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -169,8 +171,10 @@ class ArtefactStore:
                 _write(temporary / MODEL_FILE, artefact.model)
                 _write(temporary / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=2))
                 temporary.chmod(0o755)
-                if not target.exists():
-                    temporary.rename(target)
+                temporary.rename(target)
+            except OSError as error:
+                if error.errno not in _TAKEN:  # somebody has stored this version before, maybe just now: what it holds is checked below
+                    raise
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
