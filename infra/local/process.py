@@ -33,6 +33,7 @@ LOG_BYTES = 10 * 1024 * 1024
 LOG_BACKUPS = 3
 # Start times are computed from the boot time, which moves by a second when the clock is set.
 CREATE_TIME_SLACK_S = 2.0
+EXEC_S = 0.5
 
 Kind = Literal["server", "worker"]
 
@@ -195,11 +196,19 @@ def find(home: Home, record: ProcessRecord) -> psutil.Process | None:
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - record.create_time) > CREATE_TIME_SLACK_S:
                 return None
-        environment = process.environ()
+        environment = _environment_of(process)
     except (psutil.NoSuchProcess, psutil.AccessDenied):  # a process whose environment is closed to us is not one that we started
         return None
-    # Within exec, for some microseconds, a process has no environment at all; its id and start time are known to be right by then.
+    # One that is stuck within exec has no environment; its id and start time are known to be right by then.
     return process if not environment or environment.get(MARK) == mark(home, record.name) else None
+
+
+def _environment_of(process: psutil.Process) -> dict[str, str]:
+    """Return a process's environment; within exec it has none for a moment, which is waited for."""
+    deadline = time.monotonic() + EXEC_S
+    while not (environment := process.environ()) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return environment
 
 
 def is_alive(home: Home, record: ProcessRecord) -> bool:
