@@ -7,10 +7,8 @@ import logging
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from connectors.clickhouse.client import connect
-from connectors.kafka.publisher import Publisher
-from connectors.registry.client import Registry
 from ml.artefacts import ArtefactStore
-from processors.components import routes
+from processors.components import publisher
 from processors.learning.history import HistoryBars
 from processors.learning.settings import LearningSettings
 from processors.learning.trainer import Trainer
@@ -43,15 +41,14 @@ def answer(settings: Settings, request: ModelRetrain, cause: Headers) -> None:
         The history or Kafka is away.
     """
     logs.configure("training", settings.log_level)
-    with Registry(settings.registry) as ids:
-        publisher = Publisher(settings.kafka, routes(settings, ids, "trainer"))
+    with publisher(settings, "trainer") as out:
         client = connect(settings)
         models = ArtefactStore(settings.folders.models)
         work = Trainer(HistoryBars(client), models, LearningSettings(), settings.venue, settings.feature_interval, revision())
         try:
             for record in work.run(request):
-                publisher.send(RUNS, record.model, record, caused_headers(record.event_id, request.event_id, cause))
-                publisher.flush()
+                out.send(RUNS, record.model, record, caused_headers(record.event_id, request.event_id, cause))
+                out.flush()
                 LOGGER.info("training of %s: %s, %s", record.model, record.phase, record.detail)
         except ClickHouseError as error:
             raise RetryError(f"the history does not answer as it should: {error}", "quantum status") from error

@@ -25,7 +25,6 @@ _PASSING = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError._TIMED_OUT,
         KafkaError._WAIT_COORD,
     }
 )
