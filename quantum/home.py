@@ -64,6 +64,11 @@ class Home:
         return self.root / "state"
 
     @property
+    def schemas(self) -> Path:
+        """What schema registries have answered, for processes that start while theirs is away."""
+        return self.root / "schemas"
+
+    @property
     def endpoints_file(self) -> Path:
         """Where ``quantum up`` says what answers where."""
         return self.run / "endpoints.json"

@@ -10,9 +10,9 @@ _TOKEN = re.compile(
     r"""
       (?P<space>\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?(?:\*/|\Z))
     | (?P<string>'(?:[^'\\]|\\.|'')*(?:'|\Z))
-    | (?P<heredoc>\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
+    | (?P<heredoc>\$(?P<tag>[^$]*)\$.*?\$(?P=tag)\$)
     | (?P<quoted>`(?:[^`\\]|\\.|``)*(?:`|\Z)|"(?:[^"\\]|\\.|"")*(?:"|\Z))
-    | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_$]*)
     | (?P<number>[0-9][A-Za-z0-9_.]*)
     | (?P<sign>.)
     """,
@@ -72,3 +72,17 @@ def tokens(text: str) -> Iterator[Token]:
         yield Token(kind, found, match.start(), match.end(), depth)
         if found in _OPENING:
             depth += 1
+
+
+def statements(text: str) -> Iterator[str]:
+    """Yield the statements of a text, without the semicolons between them."""
+    start, empty = 0, True
+    for token in tokens(text):
+        if token.kind == "sign" and token.text == ";":
+            if not empty:
+                yield text[start : token.start].strip()
+            start, empty = token.end, True
+        else:
+            empty = False
+    if not empty:
+        yield text[start:].strip()

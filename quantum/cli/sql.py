@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-import readline
+import os
 import sys
-from typing import Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 from clickhouse_connect.driver.client import Client
@@ -17,12 +21,17 @@ from urllib3.exceptions import HTTPError
 from connectors.clickhouse.client import connect
 from connectors.clickhouse.server.errors import ClickHouseError
 from connectors.clickhouse.server.statement import Kind, Statement, parse
-from quantum.errors import QuantumError, RetryError
-from quantum.settings import Settings, load
+from quantum.errors import ConfigurationError, QuantumError, RetryError
+from quantum.settings import load
 
-FORMATS = {"csv": "CSVWithNames", "json": "JSON", "jsonl": "JSONEachRow", "tsv": "TSVWithNames", "markdown": "Markdown"}
+FORMATS = {
+    "csv": "CSVWithNames", "json": "JSON", "jsonl": "JSONEachRow", "tsv": "TSVWithNames", "markdown": "Markdown", "parquet": "Parquet",
+}  # fmt: skip
 SHOWN_ROWS = 500
+_BINARY = frozenset({"parquet", "native", "rowbinary", "arrow", "arrowstream", "avro", "orc", "msgpack", "npy", "bsoneachrow"})
 _CHUNK = 65_536
+_TOO_LARGE = 396
+_LONGEST_S = 3_600
 _NUMBERS = ("Int", "UInt", "Float", "Decimal", "Nullable(Int", "Nullable(UInt", "Nullable(Float", "Nullable(Decimal")
 
 
@@ -33,33 +42,41 @@ class QueryError(QuantumError):
 @click.command("sql")
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(["table", *FORMATS]), default="table", show_default=True, help="How rows are written.")
+@click.option(
+    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File that the rows go to, instead of the standard output."
+)
 @click.option("--database", default="quantum", show_default=True, help="Database of unqualified names.")
-@click.option("--seconds", type=click.IntRange(min=1), default=300, show_default=True, help="Longest time a query may take.")
-def sql(query: str | None, form: str, database: str, seconds: int) -> None:
+@click.option(
+    "--seconds", type=click.IntRange(min=1, max=_LONGEST_S), help="Longest time a query may take; the store has a limit of its own."
+)
+def sql(query: str | None, form: str, output: Path | None, database: str, seconds: int | None) -> None:
     r"""Query the history with ClickHouse's SQL.
 
-    QUERY is one statement; without it, statements are read from the standard input, on a terminal line by line.
+    QUERY is one statement; without it, it is read from the standard input, and on a terminal there is a prompt with history
+    and completion, where a statement ends with a semicolon.
 
     \b
     quantum sql "SHOW TABLES"
     quantum sql "SELECT * FROM v_bars(seconds = 60) WHERE symbol = 'BTCUSDT' LIMIT 10"
     quantum sql "SELECT * FROM trade_closed" --format csv > trades.csv
+    quantum sql "SELECT * FROM market_tick" --format parquet --output ticks.parquet
     """
     settings = load()
-    client = connect(settings, database=database, timeout_s=seconds)
-    client.set_client_setting("max_execution_time", seconds)
+    client = connect(settings, database=database, timeout_s=_LONGEST_S)
+    if seconds is not None:
+        client.set_client_setting("max_execution_time", seconds)
     try:
-        if query is not None:
-            run(client, query, form)
-        elif sys.stdin.isatty():
-            prompt(client, settings, form)
+        if query is None and sys.stdin.isatty():
+            from quantum.cli.sql_prompt import Prompt  # a tenth of a second: only where there is a terminal
+
+            Prompt(client, settings, lambda statement: run(client, statement, form, output)).loop()
         else:
-            run(client, sys.stdin.read(), form)
+            run(client, sys.stdin.read() if query is None else query, form, output)
     finally:
         client.close()
 
 
-def run(client: Client, query: str, form: str) -> None:
+def run(client: Client, query: str, form: str = "table", output: Path | None = None) -> None:
     """Run one statement and write what it answers.
 
     Parameters
@@ -70,6 +87,8 @@ def run(client: Client, query: str, form: str) -> None:
         The statement.
     form
         ``table`` or a key of ``FORMATS``; a statement that names a FORMAT itself is written as it asks.
+    output
+        Where to; it is there whole or not at all. None for the standard output.
 
     Raises
     ------
@@ -77,45 +96,26 @@ def run(client: Client, query: str, form: str) -> None:
         The store refuses it; the message is ClickHouse's own.
     RetryError
         The store does not answer.
+    ConfigurationError
+        The rows would be bytes on a terminal, or the file cannot be written.
     """
     try:
-        statement = parse(query.encode())
+        statement = parse(query.encode("utf-8", "surrogateescape"))
         if statement.kind is not Kind.READ:
             _change(client, query)
         elif form == "table" and statement.format is None:
-            _table(client, statement, Console())
+            _table(client, statement, output)
         else:
-            with client.raw_stream(statement.sql, fmt=None if statement.format else FORMATS[form]) as answer:
-                while chunk := answer.read(_CHUNK):
-                    click.get_binary_stream("stdout").write(chunk)
-            click.get_binary_stream("stdout").flush()
+            _rows(client, statement, form, output)
     except ClickHouseError as error:
         raise QueryError(error.message) from error
-    except (ClientError, HTTPError, OSError) as error:
-        if getattr(error, "code", None) is None:
+    except (ClientError, HTTPError, ConnectionRefusedError, ConnectionResetError, TimeoutError) as error:
+        code = getattr(error, "code", None)
+        if code is None:
             raise RetryError(f"the history store does not answer: {error}", "quantum up; see quantum status") from error
-        raise QueryError(_message(error)) from error
-
-
-def prompt(client: Client, settings: Settings, form: str) -> None:
-    """Read statements from the terminal until end of file; a statement ends with its line or, over several lines, with a semicolon."""
-    history = settings.folders.root / "sql_history"
-    if history.exists():
-        readline.read_history_file(history)
-    click.echo("ClickHouse SQL; end with Ctrl-D. SHOW TABLES lists what there is.", err=True)
-    while True:
-        try:
-            line = input("quantum> ").strip()
-        except (EOFError, KeyboardInterrupt):
-            click.echo(err=True)
-            break
-        if line:
-            try:
-                run(client, line, form)
-            except QuantumError as error:
-                click.echo(f"error: {error}", err=True)
-    history.parent.mkdir(parents=True, exist_ok=True)
-    readline.write_history_file(history)
+        raise QueryError(
+            _message(error), "ask for fewer rows, or for --format jsonl, which has no limit" if code == _TOO_LARGE else ""
+        ) from error
 
 
 def _change(client: Client, query: str) -> None:
@@ -124,17 +124,56 @@ def _change(client: Client, query: str) -> None:
     click.echo(f"Ok. {written} rows written." if written != "0" else "Ok.", err=True)
 
 
-def _table(client: Client, statement: Statement, console: Console) -> None:
+def _rows(client: Client, statement: Statement, form: str, output: Path | None) -> None:
+    """Write the rows as they come."""
+    named = statement.format or FORMATS[form]
+    if output is None and named.lower() in _BINARY and sys.stdout.isatty():
+        raise ConfigurationError(f"{named} is not for a terminal", "write it to a file: --output FILE")
+    with _sink(output) as sink, client.raw_stream(statement.sql, fmt=None if statement.format else named) as answer:
+        while chunk := answer.read(_CHUNK):
+            sink.write(chunk)
+
+
+@contextmanager
+def _sink(output: Path | None) -> Iterator[BinaryIO]:
+    if output is None:
+        stream = click.get_binary_stream("stdout")
+        yield stream
+        stream.flush()
+        return
+    aside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(output)
+    except OSError as error:
+        raise ConfigurationError(f"{output} cannot be written: {error}", "choose another file with --output") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _table(client: Client, statement: Statement, output: Path | None) -> None:
+    started = time.perf_counter()
     answer = json.loads(client.raw_query(statement.sql, fmt="JSONCompact"))
+    seconds = time.perf_counter() - started
     rows: list[list[Any]] = answer["data"]
     table = Table(show_edge=False, header_style="bold")
     for column in answer["meta"]:
         table.add_column(column["name"], justify="right" if column["type"].startswith(_NUMBERS) else "left", overflow="fold")
-    for row in rows[:SHOWN_ROWS]:
+    shown = rows if output else rows[:SHOWN_ROWS]
+    for row in shown:
         table.add_row(*("" if cell is None else cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False) for cell in row))
+    if output:
+        with _sink(output) as sink:
+            console = Console(file=None, width=10_000, color_system=None)
+            with console.capture() as text:
+                console.print(table)
+            sink.write(text.get().encode())
+        return
+    console = Console()
     console.print(table)
     hidden = f", {SHOWN_ROWS} shown; --format csv has all" if len(rows) > SHOWN_ROWS else ""
-    console.print(f"{len(rows)} rows{hidden}", style="dim")
+    console.print(f"{len(rows)} rows{hidden} in {seconds:.3f} s", style="dim")
 
 
 def _message(error: Exception) -> str:

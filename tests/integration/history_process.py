@@ -32,6 +32,7 @@ def free_port() -> int:
 class StoreProcess:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +45,8 @@ class StoreProcess:
         return self.folder / "store.log"
 
     def command(self, port: int | None = None) -> list[str]:
-        return [sys.executable, "-m", "connectors.clickhouse.server", "--path", str(self.folder / "data"), "--port", str(port or self.port)]
+        place = ["--path", str(self.folder / "data"), "--port", str(port or self.port)]
+        return [sys.executable, "-m", "connectors.clickhouse.server", *place, *self.arguments]
 
     def start(self) -> StoreProcess:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("QUANTUM_")}

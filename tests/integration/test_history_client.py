@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import clickhouse_connect
 import pandas as pd  # type: ignore[import-untyped]  # its stubs are a package of their own
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
 import pytest
@@ -130,3 +132,59 @@ def test_errors(client: Client, table: str) -> None:
     with pytest.raises(DatabaseError, match="60"):
         client.insert("nothing_here", [[1]], ["a"])
     assert client.command("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("compress", [False, True, "lz4", "zstd", "gzip"])
+def test_compression(store: StoreProcess, table: str, compress: bool | str) -> None:
+    opened = clickhouse_connect.get_client(host="127.0.0.1", port=store.port, database="quantum", compress=compress)
+    opened.insert(table, [[number, "x"] for number in range(20_000)], ["id", "name"])
+    assert opened.query(f"SELECT sum(id) FROM {table}").result_rows == [(199_990_000,)]
+    assert len(opened.query(f"SELECT id, name FROM {table}").result_rows) == 20_000
+    opened.close()
+
+
+def test_inserts_of_columns_streams_and_selects(client: Client, table: str) -> None:
+    client.insert(table, [[1, 2], ["a", "b"]], ["id", "name"], column_oriented=True)
+    context = client.create_insert_context(table, ["id", "name"])
+    for number in (3, 4):
+        context.data = [[number, "c"]]
+        client.insert(context=context)
+    client.command(f"INSERT INTO {table} (id, name) SELECT id + 10, name FROM {table}")
+    assert client.query(f"SELECT count(), sum(id) FROM {table}").result_rows == [(8, 60)]
+    assert client.query(f"SELECT id FROM {table} ORDER BY id LIMIT 2").result_columns == [[1, 2]]
+    assert client.query_np(f"SELECT id FROM {table} ORDER BY id LIMIT 2").tolist() == [[1], [2]]
+
+
+def test_types_come_back_as_they_went_in(client: Client) -> None:
+    columns = (
+        "toDate('2026-01-02')",
+        "toDateTime64('2026-01-02 03:04:05.678901', 6, 'UTC')", "toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0')",
+        "toDecimal64('1.50', 2)", "toIPv4('127.0.0.1')", "CAST('x' AS Enum8('x' = 1))", "(1, 'a')",
+        "map('k', 1)", "NULL", "[1, NULL]", "true",
+        "toInt256('9' || repeat('0', 30))",
+    )  # fmt: skip
+    row = client.query(f"SELECT {', '.join(columns)}").result_rows[0]
+    assert row[0] == date(2026, 1, 2)
+    assert row[1].replace(tzinfo=UTC) == datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+    assert (str(row[2]), row[3], str(row[4]), row[5]) == ("61f0c404-5cb3-11e7-907b-a6006ad3dba0", Decimal("1.50"), "127.0.0.1", "x")
+    assert row[6:] == ((1, "a"), {"k": 1}, None, [1, None], True, 9 * 10**30)
+
+
+def test_limits_of_a_query_are_settings(client: Client) -> None:
+    with pytest.raises(DatabaseError, match="TIMEOUT_EXCEEDED") as slow:
+        client.query("SELECT count() FROM numbers(1000000000000) WHERE cityHash64(number) = 1", settings={"max_execution_time": 1})
+    assert slow.value.code == 159
+    with pytest.raises(DatabaseError, match="MEMORY_LIMIT_EXCEEDED") as large:
+        client.query("SELECT length(groupArray(cityHash64(number))) FROM numbers(200000000)", settings={"max_memory_usage": 50_000_000})
+    assert large.value.code == 241
+
+
+async def test_the_asynchronous_client(store: StoreProcess) -> None:
+    opened = await clickhouse_connect.get_async_client(host="127.0.0.1", port=store.port, database="quantum")
+    try:
+        answers = await asyncio.gather(*(opened.query("SELECT {n:Int32}", {"n": number}) for number in range(8)))
+        assert [answer.result_rows[0][0] for answer in answers] == list(range(8))
+    finally:
+        closing = opened.close()
+        if closing is not None:
+            await closing

@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import pyarrow.parquet as pq  # type: ignore[import-untyped]  # pyarrow ships no stubs
 import pytest
 
 from tests.integration.history_process import ROOT, StoreProcess, free_port
+
+COMMAND = (sys.executable, "-c", "from quantum.cli import main; main()")
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +27,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
 
 
 def sql(url: str, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from quantum.cli import main; main()", "sql", *arguments]
-    environment = {**os.environ, "QUANTUM_CLICKHOUSE": url, "COLUMNS": "100"}
-    return subprocess.run(command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [*COMMAND, "sql", *arguments], cwd=ROOT, env=environment(url), input=stdin, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def environment(url: str) -> dict[str, str]:
+    return {**os.environ, "QUANTUM_CLICKHOUSE": url, "COLUMNS": "100"}
 
 
 def test_a_table(store: StoreProcess) -> None:
@@ -69,3 +77,33 @@ def test_a_store_that_does_not_run_says_how_to_start_it() -> None:
     assert done.returncode != 0
     assert "quantum up" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_output_goes_to_a_file_that_is_whole_or_not_there(store: StoreProcess, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.parquet"
+    assert sql(store.url, "SELECT a, b FROM t ORDER BY a", "--format", "parquet", "--output", str(rows)).returncode == 0
+    assert pq.read_table(rows).to_pydict() == {"a": [1, 2], "b": ["x", None]}
+    text = tmp_path / "rows.txt"
+    assert sql(store.url, "SELECT a FROM t ORDER BY a", "-o", str(text)).returncode == 0
+    assert text.read_text().split() == ["a", "━━━", "1", "2"]
+    broken = tmp_path / "broken.jsonl"
+    done = sql(
+        store.url,
+        "SELECT number, throwIf(number = 9000000) FROM numbers(10000000) SETTINGS max_threads = 1",
+        "--format",
+        "csv",
+        "-o",
+        str(broken),
+    )
+    assert done.returncode == 1
+    assert "Code: 395" in done.stderr
+    assert sorted(tmp_path.iterdir()) == [rows, text]
+    done = sql(store.url, "SELECT 1", "--format", "csv", "-o", str(tmp_path / "none" / "x.csv"))
+    assert "cannot be written" in done.stderr
+    assert "remedy" in done.stderr
+
+
+def test_a_result_that_is_too_large_says_what_to_do(store: StoreProcess) -> None:
+    done = sql(store.url, "SELECT repeat('x', 1000) FROM numbers(1000000)", "--format", "json")
+    assert done.returncode == 1
+    assert "Code: 396" in done.stderr or "Code: 241" in done.stderr

@@ -11,21 +11,23 @@ import sys
 from pathlib import Path
 
 from aiohttp import web
+from pydantic import SecretStr
 
 from connectors.clickhouse.server.engine import Budget, Engine
 from connectors.clickhouse.server.http import HttpFace
+from connectors.clickhouse.server.users import Analysts, Users
 from quantum.errors import DependencyError, StopError
 
 log = logging.getLogger("connectors.clickhouse.server")
 _GRACE_S = 10.0
 
 
-async def serve(engine: Engine, host: str, port: int, user: str, password: str) -> None:
+async def serve(engine: Engine, host: str, port: int, users: Users) -> None:
     """Answer requests until SIGTERM or SIGINT; running statements get ten seconds to end."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    face = HttpFace(engine, user, password)
+    face = HttpFace(engine, users)
     runner = web.AppRunner(
         face.application(),
         handler_cancellation=True,
@@ -55,15 +57,30 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8123, help="port to listen on")
     parser.add_argument("--memory-mb", type=int, default=Budget().memory_bytes // 1_000_000, help="memory for queries and merges together")
+    parser.add_argument(
+        "--seconds", type=int, default=Budget().query_seconds, help="longest time of a query, where its client sets no other"
+    )
+    parser.add_argument("--analyst-seconds", type=int, default=Budget().analyst_seconds, help="longest time of an analyst's query")
+    parser.add_argument("--users", type=Path, help="file of the analysts; see quantum history users")
     arguments = parser.parse_args()
     logging.basicConfig(level=os.environ.get("QUANTUM_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     memory = arguments.memory_mb * 1_000_000
-    engine = Engine(arguments.path.absolute(), Budget(memory_bytes=memory, query_memory_bytes=memory * 2 // 3))
+    budget = Budget(
+        memory_bytes=memory,
+        query_memory_bytes=memory * 2 // 3,
+        query_seconds=arguments.seconds,
+        analyst_memory_bytes=memory // 3,
+        analyst_seconds=arguments.analyst_seconds,
+    )
+    engine = Engine(arguments.path.absolute(), budget)
+    password = SecretStr(os.environ.get("QUANTUM_CLICKHOUSE_PASSWORD", ""))
+    analysts = Analysts(arguments.users) if arguments.users else None
+    users = Users(os.environ.get("QUANTUM_CLICKHOUSE_USER", "default"), password, analysts)
     try:
+        users.check()
         engine.open()
         try:
-            user = os.environ.get("QUANTUM_CLICKHOUSE_USER", "default")
-            asyncio.run(serve(engine, arguments.host, arguments.port, user, os.environ.get("QUANTUM_CLICKHOUSE_PASSWORD", "")))
+            asyncio.run(serve(engine, arguments.host, arguments.port, users))
         finally:
             engine.close()
     except StopError as error:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from connectors.clickhouse.server.errors import ClickHouseError, from_engine
+import msgspec
+
+from connectors.clickhouse.server.errors import ClickHouseError, Code, from_engine
 from quantum.errors import DependencyError
 
 DATABASE = "quantum"
@@ -33,12 +35,19 @@ class Budget:
         One query, where its client sets no other limit.
     result_bytes
         Rows of one answer in a format that is made up in memory before it is sent (JSON, Arrow, Parquet, ...).
+    analyst_memory_bytes, analyst_seconds
+        One query of an analyst, who can lower but not lift them.
+    analyst_statements
+        Statements that one analyst may have running at once.
     """
 
     memory_bytes: int = 1_200_000_000
     query_memory_bytes: int = 800_000_000
     query_seconds: int = 300
     result_bytes: int = 134_217_728
+    analyst_memory_bytes: int = 400_000_000
+    analyst_seconds: int = 60
+    analyst_statements: int = 8
 
     def options(self) -> str:
         """Return the engine's own settings: small caches and thread pools."""
@@ -102,6 +111,7 @@ class Handle:
         self._lock = threading.Lock()
         self._stream: Any = None
         self._inserter: Any = None
+        self._failures = b""
         self.apply(settings)
 
     @property
@@ -120,6 +130,28 @@ class Handle:
         body = self.run(f"SELECT name, value FROM system.settings WHERE name IN ({listed}) FORMAT TSVRaw").body.decode()
         return dict(line.split("\t", 1) for line in body.splitlines()) if listed else {}
 
+    def tree(self, sql: str) -> dict[str, Any]:
+        """Return the syntax tree of one statement, which is parsed and not run.
+
+        Raises
+        ------
+        ClickHouseError
+            It cannot be parsed, is more than one, or is of a kind that the engine gives no tree of.
+        """
+        try:
+            body = self.run(f"SELECT parseQueryToJSON({_literal(sql)})", "TSVRaw").body
+        except ClickHouseError as error:
+            raise ClickHouseError(error.code, error.message.partition(": In scope SELECT parseQueryToJSON")[0]) from error
+        try:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except RecursionError:
+            raise ClickHouseError(Code.TOO_DEEP_RECURSION, "The statement is nested too deeply") from None
+
+    def views(self, database: str) -> frozenset[str]:
+        """Return the names of a database's views."""
+        sql = f"SELECT name FROM system.tables WHERE database = {_literal(database)} AND engine = 'View'"
+        return frozenset(self.run(sql, "TSVRaw").body.decode().splitlines())
+
     def use(self, database: str) -> None:
         """Make a database the default of the statements that follow."""
         self.run(f"USE {_quoted(database)}")
@@ -127,7 +159,7 @@ class Handle:
     def run(self, sql: str, form: str = "TabSeparated", params: Mapping[str, str] | None = None) -> Done:
         """Run a statement to its end and return its whole answer."""
         with self._calling():
-            result = self._connection.query(sql, form, params=dict(params or {}))
+            result = self._connection.query(_utf8(sql), form, params=dict(params or {}))
             return Done(
                 bytes(result.bytes()), result.storage_rows_read(), result.bytes_read(),
                 result.rows_written(), result.bytes_written(), result.rows_read(),
@@ -136,7 +168,7 @@ class Handle:
     def start(self, sql: str, form: str, params: Mapping[str, str]) -> None:
         """Start a query whose answer comes in parts."""
         with self._calling():
-            self._stream = self._connection.send_query(sql, form, params=dict(params))
+            self._stream = self._connection.send_query(_utf8(sql), form, params=dict(params))
 
     def fetch(self) -> Done | None:
         """Return the next part of the answer, None at its end."""
@@ -149,8 +181,9 @@ class Handle:
 
     def begin_insert(self, sql: str, form: str) -> None:
         """Start an insert whose data comes in parts."""
+        self._failures = self._failed_inserts()
         with self._calling():
-            self._inserter = self._connection.send_insert(sql, form)
+            self._inserter = self._connection.send_insert(_utf8(sql), form)
 
     def append(self, data: bytes) -> None:
         """Give the insert more data."""
@@ -159,11 +192,28 @@ class Handle:
                 self._inserter.append(data)
 
     def finish_insert(self) -> Done:
-        """Store the insert's rows; when this returns they are on the disk."""
+        """Store the insert's rows; when this returns they are on the disk.
+
+        Raises
+        ------
+        ClickHouseError
+            They are not, or, with UNKNOWN_STATUS_OF_INSERT, perhaps not.
+        """
         with self._calling():
             inserter, self._inserter = self._inserter, None
             done = inserter.finish()
-            return Done(written_rows=done.rows_written, written_bytes=done.bytes_written)
+        # chDB keeps silent about an insert that fails while its part is written, for example at a limit of memory or time, and
+        # counts its rows as written; the engine's own count of failed inserts knows.
+        if self._failed_inserts() != self._failures:
+            raise ClickHouseError(
+                Code.UNKNOWN_STATUS_OF_INSERT,
+                "An insert failed while this one ran, perhaps this one: whether its rows are stored is not known",
+            )
+        return Done(written_rows=done.rows_written, written_bytes=done.bytes_written)
+
+    def _failed_inserts(self) -> bytes:
+        """Return how many inserts have failed in the engine since it was opened, of all handles."""
+        return self.run("SELECT value FROM system.events WHERE event = 'FailedInsertQuery'").body
 
     def abandon(self) -> None:
         """Drop an open stream or insert and what a failed statement may have left in the answer buffer."""
@@ -208,6 +258,7 @@ class Engine:
         self.budget = budget
         self.version = ""
         self.timezone = ""
+        self.formats = frozenset[str]()
         self._lock: int | None = None
         self._control: Handle | None = None
 
@@ -230,6 +281,7 @@ class Engine:
         self._control = control
         control.run(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic COMMENT 'Tick and trade history; one table a topic'")
         self.version, self.timezone = control.run("SELECT version(), timezone()").body.decode().split()
+        self.formats = frozenset(control.run("SELECT lower(name) FROM system.formats WHERE is_output").body.decode().split())
 
     def handle(self) -> Handle:
         """Return a new handle."""
@@ -280,6 +332,15 @@ def _lock(path: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
+
+
+def _utf8(text: str) -> str:
+    """Return a text that the engine can take; ClickHouse takes any bytes, chDB only UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ClickHouseError(Code.NOT_IMPLEMENTED, "A statement that is not UTF-8 is not supported by this store") from None
+    return text
 
 
 def _quoted(name: str) -> str:

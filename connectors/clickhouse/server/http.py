@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Gauge, generate_latest
 
-from connectors.clickhouse.lexer import tokens
+from connectors.clickhouse.server.answers import Answers
+from connectors.clickhouse.server.body import body_of, read_statement
 from connectors.clickhouse.server.compression import encoder
+from connectors.clickhouse.server.doorman import Doorman
 from connectors.clickhouse.server.engine import Done, Engine
 from connectors.clickhouse.server.errors import ClickHouseError, Code
-from connectors.clickhouse.server.request import MAX_STATEMENT_BYTES, Call, authenticate, body_of, call_of, summary
+from connectors.clickhouse.server.guard import Guard
+from connectors.clickhouse.server.request import MAX_STATEMENT_BYTES, Call, call_of, credentials
 from connectors.clickhouse.server.sessions import Lease, Sessions
-from connectors.clickhouse.server.statement import STREAMED, Kind, Statement, parse
+from connectors.clickhouse.server.statement import STREAMED, Kind, Statement
+from connectors.clickhouse.server.users import User, Users
 
 log = logging.getLogger(__name__)
 
-_HEAD_BYTES = 1_048_576
 _APPEND_BYTES = 4_194_304
-_CONTENT_TYPES = {
-    "csv": "text/csv; charset=UTF-8; header=absent",
-    "csvwithnames": "text/csv; charset=UTF-8; header=present",
-    "json": "application/json; charset=UTF-8",
-    "jsoncompact": "application/json; charset=UTF-8",
-    "jsonstrings": "application/json; charset=UTF-8",
-    "jsoneachrow": "application/x-ndjson; charset=UTF-8",
-    "tabseparated": "text/tab-separated-values; charset=UTF-8",
-    "tsv": "text/tab-separated-values; charset=UTF-8",
-    "parquet": "application/octet-stream",
-    "native": "application/octet-stream",
-    "rowbinary": "application/octet-stream",
-}
+_READERS, _ANALYSTS, _WRITERS = 24, 8, 12
+_LAST_TO_DIE = {"memory_overcommit_ratio_denominator": "0"}
+"""When all statements together have used up the memory, the engine ends one of them: never one that writes."""
 _QUERIES = Counter("quantum_history_statements", "Statements by kind and outcome (0 or ClickHouse's error code).", ["kind", "code"])
 _WRITTEN = Counter("quantum_history_written_rows", "Rows stored.")
 _RUNNING = Gauge("quantum_history_running_statements", "Statements that run now.")
@@ -52,19 +45,21 @@ class HttpFace:
     ----------
     engine
         The engine, open.
-    user, password
-        The one user of the store.
-    readers, writers
-        Threads for statements that read, and for those that write: many readers never stop a writer.
+    users
+        Who may ask.
     """
 
-    def __init__(self, engine: Engine, user: str = "default", password: str = "", readers: int = 24, writers: int = 12) -> None:
+    def __init__(self, engine: Engine, users: Users) -> None:
         self._engine = engine
-        self._user = user
-        self._password = password
+        self._answers = Answers(engine.version, engine.timezone)
+        self._doorman = Doorman(users, engine.budget.analyst_statements)
+        self._guard = Guard(engine)
         self._sessions = Sessions(engine)
-        self._readers = ThreadPoolExecutor(readers, "reader")
-        self._writers = ThreadPoolExecutor(writers, "writer")
+        # Threads of their own for those who write, so that readers never stop a writer, and for analysts, so that they never stop
+        # the platform's own reads.
+        self._readers = ThreadPoolExecutor(_READERS, "reader")
+        self._analysts = ThreadPoolExecutor(_ANALYSTS, "analyst")
+        self._writers = ThreadPoolExecutor(_WRITERS, "writer")
         self._cancellers = ThreadPoolExecutor(4, "canceller")
         self._cancelling: set[asyncio.Future[None]] = set()
 
@@ -80,8 +75,9 @@ class HttpFace:
 
     async def _close(self, _application: web.Application) -> None:
         await asyncio.gather(*self._cancelling, return_exceptions=False)
-        for pool in (self._readers, self._writers, self._cancellers):
+        for pool in (self._readers, self._analysts, self._writers, self._cancellers):
             await asyncio.to_thread(pool.shutdown)
+        await asyncio.to_thread(self._doorman.close)
         await asyncio.to_thread(self._sessions.close)
 
     async def _ping(self, _request: web.Request) -> web.Response:
@@ -97,65 +93,50 @@ class HttpFace:
                 return web.Response(status=405, text=f"{request.method} is not supported; use GET or POST\n")
             if not request.query_string and request.method != "POST":
                 return await self._ping(request)
-            authenticate(request, self._user, self._password)
+            user = await self._doorman.identify(*credentials(request))
             call = await call_of(request)
             body = body_of(request)
-            statement, data = await self._statement(call, body)
+            statement, data = await read_statement(call, body)
             kind = statement.kind.value
             if request.method != "POST" and statement.kind in (Kind.INSERT, Kind.CHANGE):
                 raise ClickHouseError(
                     Code.READONLY, "Cannot execute query in readonly mode: for queries over HTTP, method GET implies readonly; use POST"
                 )
-            with _RUNNING.track_inprogress():
-                response = await self._run(request, call, statement, data, body)
+            if user.analyst:
+                self._guard.confine(call, statement)
+            with _RUNNING.track_inprogress(), self._doorman.counted(user):
+                response = await self._run(request, call, statement, data, body, user)
         except ClickHouseError as error:
             _QUERIES.labels(kind, str(error.code)).inc()
             log.info("%s %s: code %d: %s", kind, call.query_id, error.code, error.message[:500])
-            return self._refusal(call, error)
+            return self._answers.refusal(call, error)
         _QUERIES.labels(kind, "0").inc()
         return response
 
-    async def _statement(self, call: Call, body: AsyncIterator[bytes]) -> tuple[Statement, bytes]:
-        """Return the statement and the beginning of its data, having read no more of the body than that takes."""
-        head = bytearray(call.text)
-        if call.text and _is_insert(call.text):
-            statement = parse(call.text)
-            if statement.kind is Kind.INSERT:
-                return statement, call.text[statement.data_start :]
-        complete = True
-        async for part in body:
-            if call.text and len(head) == len(call.text):
-                head += b"\n"
-            head += part
-            if len(head) >= _HEAD_BYTES and _is_insert(head):
-                complete = False
-                break
-            _check_size(head)
-        statement = parse(bytes(head))
-        if not complete and statement.kind is not Kind.INSERT:
-            async for part in body:
-                head += part
-                _check_size(head)
-            statement = parse(bytes(head))
-        return statement, bytes(head[statement.data_start :]) if statement.kind is Kind.INSERT else b""
-
     async def _run(
-        self, request: web.Request, call: Call, statement: Statement, data: bytes, body: AsyncIterator[bytes]
+        self, request: web.Request, call: Call, statement: Statement, data: bytes, body: AsyncIterator[bytes], user: User
     ) -> web.StreamResponse:
         started = time.perf_counter_ns()
         form = statement.format or call.default_format
+        if statement.kind is not Kind.INSERT and form.lower() not in self._engine.formats:
+            raise ClickHouseError(Code.UNKNOWN_FORMAT, f"Unknown format {form}")
         streamed = statement.streams and not call.whole and form.lower() in STREAMED
         extra = {f"param_{name}": value for name, value in call.params.items()} if statement.kind is Kind.INSERT else {}
         if statement.kind is Kind.READ and not streamed:
             extra |= {"max_result_bytes": str(self._engine.budget.result_bytes), "result_overflow_mode": "throw"}
-        pool = self._readers if statement.kind is Kind.READ else self._writers
+        if statement.kind is not Kind.READ:
+            extra |= _LAST_TO_DIE
+        reading = self._analysts if user.analyst else self._readers
+        pool = reading if statement.kind is Kind.READ else self._writers
         lease = await self._lend(pool, call, extra)
         outcome: str = "cancelled"
         try:
             for name, table in call.tables.items():
                 await self._call(pool, _external_table, lease, name, table)
+            if user.analyst:
+                statement = replace(statement, sql=await self._call(pool, self._guard.admit, lease.handle, statement))
             if streamed:
-                response = await self._stream(request, call, statement, form, lease, started)
+                response = await self._stream(request, call, statement, form, lease, started, pool)
             else:
                 if statement.kind is Kind.INSERT:
                     done = await self._insert(statement, data, body, lease)
@@ -163,7 +144,7 @@ class HttpFace:
                     done = await self._call(pool, lease.handle.run, statement.sql, form, call.params)
                 _WRITTEN.inc(done.written_rows)
                 shown = form if statement.kind is Kind.READ or done.body else ""  # a format says: this statement has a result
-                response = self._answer(call, shown, done, started)
+                response = self._answers.whole(call, shown, done, started)
             outcome = "done"
             return response
         except ClickHouseError:
@@ -214,7 +195,7 @@ class HttpFace:
         return await self._call(self._writers, finish)
 
     async def _stream(
-        self, request: web.Request, call: Call, statement: Statement, form: str, lease: Lease, started: int
+        self, request: web.Request, call: Call, statement: Statement, form: str, lease: Lease, started: int, pool: ThreadPoolExecutor
     ) -> web.StreamResponse:
         compress = encoder(call.encoding)
         handle = lease.handle
@@ -228,12 +209,12 @@ class HttpFace:
             part = handle.fetch()
             return None if part is None else compress.encode(part.body)
 
-        first, second = await self._call(self._readers, begin)
+        first, second = await self._call(pool, begin)
         if second is None:
-            return self._answer(call, form, first or Done(), started)
+            return self._answers.whole(call, form, first or Done(), started)
         assert first is not None, "a second part follows a first"
         tag = secrets.token_hex(8)
-        response = web.StreamResponse(headers={**self._headers(call, form, first, started), "X-ClickHouse-Exception-Tag": tag})
+        response = web.StreamResponse(headers={**self._answers.headers(call, form, first, started), "X-ClickHouse-Exception-Tag": tag})
         if call.encoding:
             response.headers["Content-Encoding"] = call.encoding
         response.enable_chunked_encoding()
@@ -242,60 +223,20 @@ class HttpFace:
         try:
             while encoded is not None:
                 await response.write(encoded)
-                encoded = await self._call(self._readers, following)
+                encoded = await self._call(pool, following)
             await response.write(compress.end())
         except ClickHouseError as error:
             # The status is sent already: what is left is to say it at the end of the rows and to break the connection off.
             log.warning("%s failed after its first rows: code %d: %s", call.query_id, error.code, error.message[:500])
-            text = error.text(self._engine.version).encode()
-            frame = b"\r\n__exception__\r\n%b\r\n%b%d %b\r\n__exception__\r\n" % (tag.encode(), text, len(text), tag.encode())
-            await response.write(compress.encode(frame) + compress.end())
+            await response.write(compress.encode(self._answers.broken_off(error, tag)) + compress.end())
             if request.transport is not None:
                 request.transport.close()
             return response
         await response.write_eof()
         return response
 
-    def _answer(self, call: Call, form: str, done: Done, started: int) -> web.Response:
-        headers = self._headers(call, form, done, started)
-        body = done.body
-        if call.encoding and body:
-            compress = encoder(call.encoding)
-            body = compress.encode(body) + compress.end()
-            headers["Content-Encoding"] = call.encoding
-        return web.Response(body=body, headers=headers)
-
-    def _refusal(self, call: Call, error: ClickHouseError) -> web.Response:
-        headers = {**self._headers(call, "", Done(), time.perf_counter_ns()), "X-ClickHouse-Exception-Code": str(error.code)}
-        headers["Content-Type"] = "text/plain; charset=UTF-8"
-        return web.Response(status=error.status, headers=headers, text=error.text(self._engine.version))
-
-    def _headers(self, call: Call, form: str, done: Done, started: int) -> dict[str, str]:
-        elapsed = time.perf_counter_ns() - started
-        counts = summary(done.read_rows, done.read_bytes, done.written_rows, done.written_bytes, done.result_rows, elapsed)
-        headers = {
-            "X-ClickHouse-Server-Display-Name": "quantum-history",
-            "X-ClickHouse-Query-Id": call.query_id,
-            "X-ClickHouse-Timezone": self._engine.timezone,
-            "X-ClickHouse-Summary": json.dumps(counts),
-            "Content-Type": _CONTENT_TYPES.get(form.lower(), "text/plain; charset=UTF-8"),
-        }
-        if form:
-            headers["X-ClickHouse-Format"] = form
-        return headers
-
     async def _call(self, pool: ThreadPoolExecutor, function: Callable[..., ResultT], *arguments: object) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-
-def _is_insert(text: bytes | bytearray) -> bool:
-    first = next(tokens(bytes(text[:_HEAD_BYTES]).decode("latin-1")), None)
-    return first is not None and first.keyword == "INSERT"
-
-
-def _check_size(text: bytearray) -> None:
-    if len(text) > MAX_STATEMENT_BYTES and not _is_insert(text):
-        raise ClickHouseError(Code.QUERY_IS_TOO_LARGE, f"Query is too large: more than {MAX_STATEMENT_BYTES} bytes")
 
 
 def _external_table(lease: Lease, name: str, table: tuple[str, str, bytes]) -> None:

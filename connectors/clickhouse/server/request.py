@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from connectors.clickhouse.server.compression import choose, decoder
+from connectors.clickhouse.server.compression import choose
 from connectors.clickhouse.server.errors import ClickHouseError, Code
 
 MAX_STATEMENT_BYTES = 16_777_216
@@ -67,21 +67,35 @@ class Call:
     tables: dict[str, tuple[str, str, bytes]] = field(default_factory=dict)
 
 
-def authenticate(request: web.Request, user: str, password: str) -> None:
-    """Check who asks, by header, Basic or URL; raises ClickHouseError where that is not the store's user."""
-    given_user = request.headers.get("X-ClickHouse-User") or request.query.get("user", "")
-    given_password = request.headers.get("X-ClickHouse-Key") or request.query.get("password", "")
-    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "basic":
-        try:
-            given_user, _, given_password = base64.b64decode(credentials, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise ClickHouseError(Code.AUTHENTICATION_FAILED, f"Authorization header cannot be read: {error}") from error
-    if (given_user or "default", given_password) != (user, password):
+def credentials(request: web.Request) -> tuple[str, str]:
+    """Return user and password, given by headers, Basic authorization or the URL, and by only one of them.
+
+    Raises
+    ------
+    ClickHouseError
+        They are given in two ways, or cannot be read.
+    """
+    header = request.headers.get("X-ClickHouse-User"), request.headers.get("X-ClickHouse-Key")
+    query = request.query.get("user"), request.query.get("password")
+    authorization = request.headers.get("Authorization", "")
+    ways = {"X-ClickHouse HTTP headers": header != (None, None), "Authorization HTTP header": bool(authorization)}
+    ways["authentication via parameters"] = query != (None, None)
+    given = [way for way, used in ways.items() if used]
+    if len(given) > 1:
         raise ClickHouseError(
-            Code.AUTHENTICATION_FAILED,
-            f"{given_user or 'default'}: Authentication failed: password is incorrect, or there is no user with such name.",
+            Code.AUTHENTICATION_FAILED, f"Invalid authentication: it is not allowed to use {' and '.join(given)} simultaneously"
         )
+    if authorization:
+        scheme, _, encoded = authorization.partition(" ")
+        if scheme.lower() != "basic":
+            raise ClickHouseError(Code.AUTHENTICATION_FAILED, "Invalid authentication: only the Basic scheme is supported")
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise ClickHouseError(Code.AUTHENTICATION_FAILED, "Invalid authentication: the Authorization header cannot be read") from None
+        return user or "default", password
+    user, password = (first or second or "" for first, second in zip(header, query, strict=True))
+    return user or "default", password
 
 
 async def call_of(request: web.Request) -> Call:
@@ -114,16 +128,6 @@ async def call_of(request: web.Request) -> Call:
         elif name not in _IGNORED:
             call.settings[name] = value
     return call
-
-
-async def body_of(request: web.Request) -> AsyncIterator[bytes]:
-    """Yield the body, decoded; raises ClickHouseError where its encoding is broken or cut off."""
-    undo = decoder(request.headers.get("Content-Encoding", ""))
-    async for data in request.content.iter_any():
-        part = undo.decode(data)
-        if part:
-            yield part
-    undo.end()
 
 
 async def _form(request: web.Request, values: dict[str, str]) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -30,7 +31,8 @@ class Lease:
     handle
         The handle, with the request's database and settings applied.
     tag
-        The ``log_comment`` that its statement runs under; the engine finds a statement to cancel by it.
+        The ``log_comment`` that its statement runs under; the engine finds a statement to cancel by it. It begins with the query's
+        id, which is the client's to choose, and ends with what no client can guess, lest one's going away end another's statement.
     """
 
     handle: Handle
@@ -73,9 +75,9 @@ class Sessions:
             The session is busy or gone, or a setting or the database is unknown.
         """
         self.expire()
-        settings = {**extra, **call.settings, "log_comment": call.query_id}
+        settings = {**extra, **call.settings, "log_comment": f"{call.query_id} {secrets.token_hex(8)}"}
         lease = Lease(
-            self._take(call) if call.session_id else self._engine.handle(), call.query_id, call.session_id, call.session_timeout_s
+            self._take(call) if call.session_id else self._engine.handle(), settings["log_comment"], call.session_id, call.session_timeout_s
         )
         try:
             if lease.session_id:
