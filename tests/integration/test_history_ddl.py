@@ -27,7 +27,11 @@ from tests.unit.records import records
 SPECS = {spec.topic: spec for spec in specs()}
 VIEWS = {
     "v_fills": "", "v_lineage": "", "v_lineage_ticks": "(features_id = 'x')", "v_bars": "(seconds = 60)", "v_pnl": "", "v_pnl_daily": "",
-    "v_denials": "", "v_positions": "", "v_slippage": "",
+    "v_bars_between": "(seconds = 60, since = '2026-01-01', until = '2026-01-02')",
+    "v_denials": "", "v_positions": "", "v_slippage": "", "v_spread": "(seconds = 60)", "v_pnl_by_day": "", "v_orders": "",
+    "v_order_outcomes": "", "v_verdicts": "", "v_lineage_bar": "", "v_predictions": "(threshold = 0.1)",
+    "v_calibration": "(threshold = 0.1)", "v_model_quality": "(threshold = 0.1)", "v_equity": "(seconds = 60)",
+    "v_exposure": "(seconds = 60)", "v_funding": "", "v_funding_cost": "", "v_latency": "", "v_latency_steps": "",
 }  # fmt: skip
 
 
@@ -132,6 +136,7 @@ def test_views_run(client: Client, view: str) -> None:
 def test_bars_from_ticks(client: Client) -> None:
     start = 1_767_225_600
     ticks = [(0.0, 100.0, 1.0, "BUY"), (10.0, 105.0, 2.0, "SELL"), (59.999999, 99.0, 3.0, "BUY"), (60.0, 101.0, 1.0, "SELL")]
+    ticks.append((120.25, 102.0, 1.0, "BUY"))  # the grace past the end of the second bar: it is closed
     lines = [
         f"t{i},{start + at:.6f},v,BARS,{i},{price},{size},{side},0,{i},{int(time.time())}"
         for i, (at, price, size, side) in enumerate(ticks)
