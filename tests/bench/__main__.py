@@ -12,10 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from quantum.home import Home
+from tests.bench.avro import avro
 from tests.bench.codec import codec
 from tests.bench.figure import Figure
 from tests.bench.history import history
+from tests.bench.latency import latency
 from tests.bench.local_stack import stack
+from tests.bench.pipeline import pipeline
 from tests.bench.runtime import runtime
 from tests.bench.servers import Bench
 from tests.bench.stages import features, market, signals
@@ -28,6 +31,9 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "signals": signals,
     "history": history,
     "runtime": runtime,
+    "avro": avro,
+    "latency": latency,
+    "pipeline": pipeline,
 }
 
 

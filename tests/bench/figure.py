@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -56,6 +57,12 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 def skipped(name: str, unit: str, reason: str) -> Figure:
     """Return a figure that could not be taken."""
     return Figure(name=name, unit=unit, note=f"skipped: {reason}")
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that ``share`` percent of some values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)]
 
 
 def best_seconds(contenders: Mapping[str, Work], rounds: int = ROUNDS) -> dict[str, float]:

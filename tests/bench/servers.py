@@ -32,7 +32,7 @@ class Bench:
 
     def __init__(self) -> None:
         self._exits = ExitStack()
-        self._endpoints: Endpoints | None = None
+        self._stack: Stack | None = None
         self.folder = Path()
 
     def __enter__(self) -> Self:
@@ -42,14 +42,27 @@ class Bench:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._exits.__exit__(kind, error, trace)
 
-    def endpoints(self) -> Endpoints:
-        """Return where Kafka, the registry and the store of this run answer; starts them the first time."""
-        if self._endpoints is None:
-            stack = temporary_stack(self.folder / "servers")
+    @property
+    def home(self) -> Home:
+        """Home of this run's servers."""
+        return Home(self.folder / "servers")
+
+    def stack(self) -> Stack:
+        """Return this run's servers; starts them the first time."""
+        if self._stack is None:
+            stack = temporary_stack(self.home.root)
             self._exits.callback(stack.down)
-            self._endpoints = stack.up()
-            prepare_coordinators(self._endpoints.kafka)
-        return self._endpoints
+            prepare_coordinators(stack.up().kafka)
+            self._stack = stack
+        return self._stack
+
+    def endpoints(self) -> Endpoints:
+        """Return where Kafka, the registry and the store of this run answer."""
+        self.stack()
+        found = self.home.endpoints()
+        if found is None:
+            raise AssertionError("the servers of this run have been ended")
+        return found
 
     def unique(self) -> str:
         """Return a name for topics, tables and groups that nothing else has."""
