@@ -8,7 +8,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 TRAIN_STAMP := $(VENV)/.installed-train
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint bench format clean help
+.PHONY: demo test lint bench chaos format clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets.
@@ -43,6 +43,10 @@ test: $(TRAIN_STAMP) ## Run the tests; they start their own servers.
 
 bench: $(DEV_STAMP) ## Measure the parts beside peers; writes .quantum/bench.json.
 	@$(BIN)/python -m tests.bench
+
+chaos: $(DEV_STAMP) ## Kill workers and broker under load for half an hour; writes .quantum/chaos.json.
+	@$(BIN)/python -m tests.consistency.chaos
+	@$(BIN)/python -m tests.consistency.pipeline
 
 lint: $(DEV_STAMP) ## Check style, types, layers and generated files.
 	$(BIN)/ruff check .

@@ -8,7 +8,6 @@ import signal
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from connectors.registry.client import Registry
 from infra.components import run_components
 from quantum import logging as logs
 from quantum import metrics
@@ -34,13 +33,16 @@ def run_stage(stage: str, settings: Settings, *, worker: str, metrics_port: int 
         Port of the metrics; 0 for a free one.
     """
     from processors.app import create_app
+    from processors.components import learn_schemas, registry
     from processors.runtime import run
 
     name = f"{stage}-{worker}"
     logs.configure(name, settings.log_level)
-    registry = CollectorRegistry()
-    app = create_app(stage, settings, Registry(settings.registry), worker=worker, metrics=registry)
-    metrics.serve(registry, settings.folders.run, name, metrics_port, settings.metrics_host)
+    ids = registry(settings)
+    learn_schemas(ids, stage)
+    series = CollectorRegistry()
+    app = create_app(stage, settings, ids, worker=worker, metrics=series)
+    metrics.serve(series, settings.folders.run, name, metrics_port, settings.metrics_host)
     return run(app)
 
 

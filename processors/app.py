@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+import msgspec
 from faust.types import EventT
 from prometheus_client import CollectorRegistry, Histogram
 
@@ -13,6 +15,7 @@ from processors.runtime import App
 from processors.topology import STAGES
 from processors.wiring import Wiring
 from quantum.errors import ConfigurationError
+from quantum.revision import revision
 from quantum.settings import Settings
 from schemas.codec import SchemaIds
 
@@ -26,7 +29,10 @@ def application_id(stage: str) -> str:
     return f"quantum-{stage}"
 
 
-def create_app(stage: str, settings: Settings, ids: SchemaIds, *, worker: str = "0", metrics: CollectorRegistry | None = None) -> App:
+def create_app(
+    stage: str, settings: Settings, ids: SchemaIds, *, worker: str = "0", metrics: CollectorRegistry | None = None,
+    recorded: Mapping[str, Mapping[str, Any]] | None = None,
+) -> App:  # fmt: skip
     """Return the Faust application of a stage, its agents and tables wired, not yet started.
 
     Parameters
@@ -41,6 +47,8 @@ def create_app(stage: str, settings: Settings, ids: SchemaIds, *, worker: str = 
         Which of the stage's workers this is; a worker that comes back under its name takes up its partitions at once.
     metrics
         Where the metrics are kept; a registry of its own where None.
+    recorded
+        The stage's own settings as its order log has them, for a re-run; without it they are read from the environment.
 
     Raises
     ------
@@ -67,6 +75,9 @@ def create_app(stage: str, settings: Settings, ids: SchemaIds, *, worker: str = 
         datadir=str(settings.folders.state / f"{stage}-{worker}"),
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,
+        order_log=True,
     )
-    import_module(f"processors.{stage}.agent").create_agents(Wiring(app, stage, settings, ids, on_sent))
+    wiring = Wiring(app, stage, settings, ids, on_sent, recorded)
+    import_module(f"processors.{stage}.agent").create_agents(wiring)
+    app.about = {"revision": revision().encode(), "settings": msgspec.json.encode(wiring.used)}
     return app

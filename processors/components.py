@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -16,8 +17,10 @@ from processors.topology import NODES, TOPICS, Topic
 from quantum.errors import RetryError
 from quantum.partition import partition_of
 from quantum.settings import Settings
-from schemas.codec import RecordCodec, SchemaIds
+from schemas.codec import RecordCodec, SchemaIds, schema_text
 from schemas.record import Record
+
+log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 10.0
 
@@ -44,16 +47,40 @@ def routes(settings: Settings, ids: SchemaIds, node: str) -> dict[str, Route]:
     }
 
 
+def registry(settings: Settings) -> Registry:
+    """Return the schema registry, whose answers are kept in the home for when it is away."""
+    return Registry(settings.registry, settings.folders.schemas)
+
+
+def learn_schemas(ids: SchemaIds, node: str) -> None:
+    """Have the registry asked now for every schema that a node reads or writes, so that it is not missed when it goes away later.
+
+    Where it is away already the node starts with what is kept, and waits where it meets what is not.
+
+    Raises
+    ------
+    ConfigurationError
+        A schema is not registered.
+    """
+    for name in (*NODES[node].reads, *NODES[node].writes):
+        try:
+            ids.schema_of(ids.id_of(TOPICS[name].subject, schema_text(TOPICS[name].record)))
+        except RetryError as away:
+            log.warning("%s starts without the schema of %s: %s", node, name, away)
+
+
 def node_publisher(settings: Settings, *nodes: str) -> Publisher:
-    """Return a publisher of what some nodes may write."""
-    ids = Registry(settings.registry)
+    """Return a publisher of what some nodes may write, which knows their schemas already."""
+    ids = registry(settings)
+    for node in nodes:
+        learn_schemas(ids, node)
     return Publisher(settings.kafka, {name: route for node in nodes for name, route in routes(settings, ids, node).items()})
 
 
 @contextmanager
 def publisher(settings: Settings, node: str) -> Iterator[Publisher]:
     """Give a publisher of a node's topics; what was sent is stored when the block ends without an error."""
-    with Registry(settings.registry) as ids:
+    with registry(settings) as ids:
         out = Publisher(settings.kafka, routes(settings, ids, node))
         yield out
         out.flush()
@@ -74,7 +101,7 @@ def read_all(settings: Settings, topic: str) -> Iterator[tuple[Message, Record]]
     """
     spec = TOPICS[topic]
     wanted = 1 if spec.broadcast else settings.partitions
-    with Registry(settings.registry) as ids:
+    with registry(settings) as ids:
         codec: RecordCodec[Any] = RecordCodec(spec.subject, spec.record, ids)
         for message in read_messages(settings.kafka, topic, wanted):
             value = message.value()
@@ -104,7 +131,12 @@ def read_from(bootstrap: str, starts: Mapping[tuple[str, int], int]) -> Iterator
     """
     consumer = Consumer(
         client_config(
-            bootstrap, group_id="quantum-reader", enable_auto_commit=False, isolation_level="read_committed", enable_partition_eof=True
+            bootstrap,
+            group_id="quantum-reader",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            enable_partition_eof=True,
+            fetch_wait_max_ms=20,
         )
     )
     try:

@@ -8,8 +8,9 @@ from connectors.clickhouse import migrate
 from connectors.clickhouse.client import connect
 from connectors.kafka.topics import Change, TopicSpec, apply, compare, prepare_coordinators
 from connectors.registry.client import Registry
-from processors.app import create_app
-from processors.topology import DAY_MS, STAGES, TOPICS, Topic
+from processors.app import application_id, create_app
+from processors.runtime.order import order_topic
+from processors.topology import DAY_MS, REPLAY_MS, STAGES, TOPICS, Topic
 from quantum.errors import ConfigurationError
 from quantum.settings import Settings
 from schemas.codec import schema_text
@@ -18,12 +19,14 @@ DEAD_LETTER_RETENTION_MS = 30 * DAY_MS
 
 
 def topic_specs(settings: Settings) -> list[TopicSpec]:
-    """Return every topic of the topology, its dead-letter topic and the stages' changelogs as the broker should have them."""
+    """Return every topic of the topology, its dead-letter topic, the stages' order logs and changelogs as the broker should have them."""
     out = []
     for topic in TOPICS.values():
         out.append(TopicSpec(topic.name, settings.partitions, settings.replication, _config(topic)))
         config = {"cleanup.policy": "delete", "retention.ms": str(DEAD_LETTER_RETENTION_MS)}
         out.append(TopicSpec(topic.dead_letters, settings.partitions, settings.replication, config))
+    kept = {"cleanup.policy": "delete", "retention.ms": str(REPLAY_MS)}
+    out += [TopicSpec(order_topic(application_id(stage)), settings.partitions, settings.replication, kept) for stage in STAGES]
     compacted = {"cleanup.policy": "compact"}
     return [*out, *(TopicSpec(name, settings.partitions, settings.replication, compacted) for name in changelogs(settings))]
 
@@ -37,7 +40,7 @@ def changelogs(settings: Settings) -> list[str]:
 
 def _config(topic: Topic) -> dict[str, str]:
     if topic.state:
-        return {"cleanup.policy": "compact"}
+        return {"cleanup.policy": "compact", "min.compaction.lag.ms": str(REPLAY_MS)}
     return {"cleanup.policy": "delete", "retention.ms": str(topic.retention_ms)}
 
 

@@ -24,8 +24,9 @@ from schemas.record import Record
 from schemas.risk.records import RiskEvent, SizingDecided, TradeIntent
 from schemas.signals.records import SignalGenerated, SignalScore
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+DAY_MS = 24 * 3_600_000
+#: How far back the stages can be run again: no input of theirs is deleted or compacted earlier.
+REPLAY_MS = 7 * DAY_MS
 
 
 class Kind(StrEnum):
@@ -113,7 +114,7 @@ def _state(name: str, record: type[Record], key: str, partition_by: str = "", *,
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("exchange.raw", ExchangeFrame, "venue:symbol", "symbol", retention_ms=7 * DAY_MS, kept=False),
+        Topic("exchange.raw", ExchangeFrame, "venue:symbol", "symbol", retention_ms=REPLAY_MS, kept=False),
         Topic("market.tick", MarketTick, "symbol"),
         Topic("market.quote", MarketQuote, "symbol"),
         Topic("market.klines", MarketKline, "symbol"),
@@ -132,7 +133,7 @@ TOPICS: dict[str, Topic] = {
         Topic("execution.result", ExecutionResult, "account"),
         _state("account.balance", AccountBalance, "account"),
         _state("portfolio.position", PortfolioPosition, "account:symbol", "symbol"),
-        Topic("portfolio.mark", PortfolioMark, "account", retention_ms=HOUR_MS, internal=True, kept=False),
+        Topic("portfolio.mark", PortfolioMark, "account", retention_ms=REPLAY_MS, internal=True, kept=False),
         _state("portfolio.snapshot", PortfolioSnapshot, "account", broadcast=True),
         _state("portfolio.exposure", PortfolioExposure, "account"),
         Topic("ai.exit.decision", ExitDecision, "account:symbol", "account"),
@@ -145,7 +146,7 @@ TOPICS: dict[str, Topic] = {
         _state("policy", Policy, "account", broadcast=True),
         Topic("policy.audit", PolicyAudit, "account"),
         Topic("health.events", HealthEvent, "component", broadcast=True),
-        Topic("clock", ClockTick, "clock", broadcast=True, retention_ms=HOUR_MS, kept=False),
+        Topic("clock", ClockTick, "clock", broadcast=True, retention_ms=REPLAY_MS, kept=False),
     )
 }
 

@@ -13,13 +13,14 @@ written back after it returns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from faust.serializers.codecs import Codec
 from faust.types import EventT, StreamT, TopicT
+from pydantic_settings import BaseSettings
 
 from processors.components import partitions_of
 from processors.output import Output
@@ -27,12 +28,13 @@ from processors.runtime import App
 from processors.runtime.table import Table
 from processors.topology import NODES, TOPICS
 from quantum.errors import ConfigurationError, CorruptRecordError
-from quantum.settings import Settings
+from quantum.settings import DECISIVE, Settings
 from quantum.trace import Headers, caused_headers
 from schemas.codec import RecordCodec, SchemaIds
 
 TABLE = "processors/topology.py"
 StateT = TypeVar("StateT", bound=msgspec.Struct)
+OptionsT = TypeVar("OptionsT", bound=BaseSettings)
 Handler = Callable[..., Iterable[Output]]
 KeyOf = Callable[[Any], str]
 
@@ -110,11 +112,23 @@ class Wiring:
         The schema registry.
     on_sent
         Called with each input event and output topic, for metrics.
+    recorded
+        The stage's own settings as they were recorded, by name of their type; without it they are read from the environment.
+
+    Attributes
+    ----------
+    used
+        The settings that the stage's decisions can depend on, by name of their type.
     """
 
-    def __init__(self, app: App, stage: str, settings: Settings, ids: SchemaIds, on_sent: Callable[[EventT[Any], str], None]) -> None:
+    def __init__(
+        self, app: App, stage: str, settings: Settings, ids: SchemaIds, on_sent: Callable[[EventT[Any], str], None],
+        recorded: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
         self.app = app
         self.settings = settings
+        self.used: dict[str, dict[str, Any]] = {Settings.__name__: settings.model_dump(mode="json", include=set(DECISIVE))}
+        self._recorded = recorded
         self._node = NODES[stage]
         self._ids = ids
         self._on_sent = on_sent
@@ -137,6 +151,12 @@ class Wiring:
                 allow_empty=True,
             )
         return self._topics[name]
+
+    def options(self, kind: type[OptionsT]) -> OptionsT:
+        """Return the stage's own settings of a type; they are written to the order log, so that a re-run has the same."""
+        found = kind() if self._recorded is None else kind(**self._recorded.get(kind.__name__, {}))
+        self.used[kind.__name__] = found.model_dump(mode="json")
+        return found
 
     def table(self, name: str, state: type[StateT]) -> StateTable[StateT]:
         """Return a table ``<stage>-<name>`` of states; a key's first state is ``state()``."""
@@ -171,7 +191,8 @@ class Wiring:
                 shared = [(binding, binding.key(record)) for binding in bindings]
                 states = [binding.table[key] for binding, key in shared]
                 outputs: list[Output] = []
-                for key in swept.table.partition_keys(event.message.partition):
+                # Sorted, because a table that was restored has its keys in another order than one that grew.
+                for key in sorted(swept.table.partition_keys(event.message.partition)):
                     state = swept.table[key]
                     outputs.extend(handler(state, *states, record))
                     swept.table[key] = state

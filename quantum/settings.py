@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from quantum.home import Home
 
+#: The fields of :class:`Settings` that what a stage decides can depend on; the others say where things are.
+DECISIVE = ("partitions", "account", "venue", "feature_interval", "models", "quorum")
+
 
 class Settings(BaseSettings):
     """What every process of the platform needs to know. Every field is an environment variable ``QUANTUM_<FIELD>``."""

@@ -13,8 +13,7 @@ from connectors.exchange.simulated.endpoint import Credentials
 from connectors.exchange.simulated.instruments import Product, instrument, known_symbols
 from connectors.exchange.simulated.server import AccountSettings, FollowServer
 from connectors.kafka.config import client_config
-from connectors.registry.client import Registry
-from processors.components import codecs
+from processors.components import codecs, registry
 from processors.topology import NODES
 from quantum.errors import DeadLetterError
 from quantum.settings import Settings
@@ -35,7 +34,7 @@ async def venue(settings: Settings, stop: asyncio.Event) -> None:
     server = FollowServer(instruments, account=account)
     await server.start({Product.USDM: urlsplit(access.usdm_url).port or 0})
     wanted = NODES["venue"].reads
-    decoders = codecs(Registry(settings.registry), wanted)
+    decoders = codecs(registry(settings), wanted)
     consumer = Consumer(
         client_config(
             settings.kafka, group_id="quantum-venue", enable_auto_commit=False, auto_offset_reset="latest", isolation_level="read_committed"

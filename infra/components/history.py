@@ -9,8 +9,8 @@ from functools import partial
 from connectors.clickhouse.client import connect
 from connectors.clickhouse.dead_letters import KafkaDeadLetters
 from connectors.clickhouse.sink import Sink
-from connectors.registry.client import Registry
 from infra.clickhouse.generate import specs
+from processors.components import registry
 from quantum.settings import Settings
 
 
@@ -22,7 +22,7 @@ async def sink(settings: Settings, stop: asyncio.Event) -> None:
         "quantum-sink",
         specs(),
         partial(connect, settings),
-        Registry(settings.registry),
+        registry(settings),
         KafkaDeadLetters(settings.kafka),
     )
     work = asyncio.create_task(asyncio.to_thread(carrier.run, ended))

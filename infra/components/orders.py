@@ -13,9 +13,8 @@ from connectors.exchange.orders.commands import CommandTopics
 from connectors.exchange.orders.gateway import run_gateway
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.kafka.headers import header_map
-from connectors.registry.client import Registry
 from infra.clickhouse.generate import spec_of
-from processors.components import node_publisher
+from processors.components import node_publisher, registry
 from processors.topology import TOPICS
 from quantum.errors import DeadLetterError
 from quantum.settings import Settings
@@ -25,7 +24,7 @@ from schemas.execution.records import ExecutionResult, OrderCommand
 
 async def orders(settings: Settings, stop: asyncio.Event) -> None:
     """Carry commands to the venue and what became of them back."""
-    ids = Registry(settings.registry)
+    ids = registry(settings)
     command, result = TOPICS["order.command"], TOPICS["execution.result"]
     topics = CommandTopics(
         command_codec=RecordCodec(command.subject, OrderCommand, ids), result_codec=RecordCodec(result.subject, ExecutionResult, ids)

@@ -15,8 +15,7 @@ from confluent_kafka import Consumer, Message
 from connectors.exchange.tasks import sleep_unless
 from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
-from connectors.registry.client import Registry
-from processors.components import codecs
+from processors.components import codecs, registry
 from quantum.errors import DeadLetterError, RetryError
 from quantum.settings import Settings
 from quantum.trace import Headers
@@ -34,7 +33,7 @@ async def trainer(settings: Settings, stop: asyncio.Event) -> None:
     A request's offset is committed after its records are stored, so a trainer that dies trains again; the records of both
     runs have the same ids.
     """
-    codec = codecs(Registry(settings.registry), (REQUESTS,))[REQUESTS]
+    codec = codecs(registry(settings), (REQUESTS,))[REQUESTS]
     consumer = Consumer(
         client_config(
             settings.kafka, group_id="quantum-trainer", enable_auto_commit=False, auto_offset_reset="earliest",

@@ -22,7 +22,7 @@ def schedule_rules(settings: LearningSettings) -> schedule.Rules:
 
 def create_agents(wiring: Wiring) -> None:
     """Bind the handlers: what waits by symbol, what counts by model, what is broadcast in every partition."""
-    rules = schedule_rules(LearningSettings())
+    rules = schedule_rules(wiring.options(LearningSettings))
     shared = wiring.table("shared", Shared)
     symbols = wiring.table("symbols", SymbolState)
     models = wiring.table("models", ModelState)

@@ -119,6 +119,7 @@ def advance(state: BarState, ts: int, rules: Rules) -> Iterator[tuple[str, int, 
             _begin_anew(state)
             if state.started_ts < 0:
                 return
+            continue  # the second that begins anew is not over because its first trade has come
         yield from _close_second(state)
 
 

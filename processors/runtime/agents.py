@@ -25,6 +25,11 @@ class Agent(FaustAgent):
     def __init__(self, *args: Any, isolated_partitions: bool = False, **kwargs: Any) -> None:
         if isolated_partitions:
             unsupported("@app.agent(isolated_partitions=True)", "use stream.take_events(n), whose batches never mix partition numbers")
+        if kwargs.get("supervisor_strategy") is not None:
+            unsupported(
+                "@app.agent(supervisor_strategy=...)",
+                "leave it out: an agent that raises is started again and its record tried again, see max_retries and dead_letters",
+            )
         super().__init__(*args, isolated_partitions=False, **kwargs)
 
     def _prepare_channel(
@@ -36,6 +41,14 @@ class Agent(FaustAgent):
                 f"agent {self.name} reads a channel that is not a topic", "give it an app.topic(...): only topics have offsets to commit"
             )
         return prepared
+
+    def stream(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a stream over the agent's topic."""
+        token = _current_agent.set(self)
+        try:
+            return super().stream(*args, **kwargs)
+        finally:
+            _current_agent.reset(token)
 
     async def _execute_actor(self, coro: Awaitable[Any], aref: ActorRefT) -> None:
         _current_agent.set(self)
@@ -65,6 +78,10 @@ class Agent(FaustAgent):
             await self._slurp(aref, as_iterator(made))
         else:
             await made
+
+    def test_context(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse: it would run the agent over a channel in memory, outside of any epoch."""
+        unsupported("agent.test_context()", "test what the agent does as a function, and the agent on a broker")
 
     def ask(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refuse: a reply cannot come before the asking epoch has committed."""

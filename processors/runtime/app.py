@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-import faust
 from faust.app.base import BootStrategy as FaustBoot
 from mode import Service, ServiceT
 from prometheus_client import CollectorRegistry
 
 from processors.runtime.agents import Agent
+from processors.runtime.collector import look_less_often
+from processors.runtime.disk import is_on_disk
 from processors.runtime.engine import Engine
 from processors.runtime.identity import Identity, identify
 from processors.runtime.streams import Stream, unsupported
+from processors.runtime.support import aiokafka_security, credentials, session_timeout
+from processors.runtime.surface import Surface
 from processors.runtime.table import Table
 from processors.runtime.topics import Topic
 
@@ -38,11 +41,12 @@ class RuntimeOptions:
     dead_letters: Callable[[str], str]
     max_retries: int
     metrics: CollectorRegistry | None
-    session_timeout: float
+    session_timeout: float | None
     transaction_timeout: float
     max_records: int
     max_seconds: float
     event_time_order: bool
+    order_log: bool
     kafka: Mapping[str, Any]
 
 
@@ -57,6 +61,13 @@ class EngineService(Service):
     async def on_start(self) -> None:
         """Begin to work."""
         self.running = asyncio.get_running_loop().create_task(self.engine.run(), name="engine")
+        self.running.add_done_callback(self._ended)
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        error = None if running.cancelled() else running.exception()
+        if error is not None:
+            self.engine.stop()
+            self.add_future(self.crash(error))
 
     async def finish(self, limit_s: float) -> None:
         """Finish the open epoch; after ``limit_s`` seconds drop it."""
@@ -92,7 +103,7 @@ class Boot(FaustBoot):
         unsupported("app.producer_only", "produce with any Kafka client: without input there is nothing to be exactly once with")
 
 
-class App(faust.App):
+class App(Surface):
     """A drop-in for ``faust.App`` in which agents, tables and sends commit with their input's offsets.
 
     Parameters
@@ -112,17 +123,30 @@ class App(faust.App):
     metrics
         Registry of the metrics, the process's own by default.
     session_timeout
-        Seconds of silence after which the group gives the worker's partitions to others.
+        Seconds of silence after which the group gives the worker's partitions to others; without it ``broker_session_timeout``
+        where that is given, else 10.
     transaction_timeout
         Seconds after which the broker aborts the open transaction of a worker that is silent.
     max_records, max_seconds
         Where an epoch ends under load. With no input waiting it ends at once.
     event_time_order
         Dispatch records of one partition number by their timestamps, over all input topics.
+    order_log
+        Write to ``<id>-order`` in which order the records of the input topics were dispatched, so that a re-run takes the same
+        decisions; see :mod:`processors.runtime.order`.
     kafka
         More settings for librdkafka, for example its security settings.
+    store
+        Where tables keep their committed values, where they do not say it themselves: ``memory://`` (the default: a restart reads the
+        whole changelog), or ``rocksdb://`` (a folder in ``datadir``: a restart reads what the folder lacks).
     **options
         Faust's own.
+
+    Attributes
+    ----------
+    about
+        What its decisions depend on besides its input, for example settings: headers of the order log's first record of each
+        partition and worker.
     """
 
     BootStrategy = Boot
@@ -136,18 +160,20 @@ class App(faust.App):
         dead_letters: Callable[[str], str] | None = None,
         max_retries: int = 3,
         metrics: CollectorRegistry | None = None,
-        session_timeout: float = 10.0,
+        session_timeout: float | None = None,
         transaction_timeout: float = 10.0,
         max_records: int = 10_000,
         max_seconds: float = 0.1,
         event_time_order: bool = False,
+        order_log: bool = False,
         kafka: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.runtime = RuntimeOptions(
             worker, static, dead_letters or default_dead_letters, max_retries, metrics, session_timeout, transaction_timeout, max_records,
-            max_seconds, event_time_order, dict(kafka or {}),
+            max_seconds, event_time_order, order_log, dict(kafka or {}),
         )  # fmt: skip
+        self.about: Mapping[str, bytes] = {}
         for name, ours in (("Agent", Agent), ("Stream", Stream), ("Table", Table), ("Topic", Topic)):
             given = options.setdefault(name, ours)
             if not (isinstance(given, type) and issubclass(given, ours)):
@@ -156,13 +182,8 @@ class App(faust.App):
                 )
         if options.get("monitor") is not None:
             unsupported("App(monitor=...)", "use the Prometheus metrics: metrics=CollectorRegistry()")
-        if options.get("broker_credentials") is not None:
-            unsupported(
-                "App(broker_credentials=...)", "give librdkafka's settings: kafka={'security.protocol': ..., 'sasl.mechanism': ...}"
-            )
-        if not str(options.get("store") or "memory://").startswith("memory"):
-            unsupported(f"App(store={options['store']!r})", "use store='memory://': a restart restores the tables from their changelogs")
-        options.setdefault("store", "memory://")
+        options["store"] = "memory://" if options.get("store") is None else str(options["store"])
+        is_on_disk(options["store"], "App(store=...)")
         super().__init__(id, **options)
 
     @cached_property
@@ -177,23 +198,21 @@ class App(faust.App):
 
     def identify(self) -> Identity:
         """Return this worker's identity."""
-        return identify(self.runtime.worker, self.conf.datadir)
+        return identify(self.runtime.worker or self.conf.consumer_group_instance_id, self.conf.datadir)
+
+    @property
+    def session_timeout(self) -> float:
+        """Seconds of silence after which the group gives the worker's partitions to others."""
+        return session_timeout(self.conf, self.runtime.session_timeout)
 
     def cluster_config(self) -> dict[str, Any]:
         """Return librdkafka's settings of the cluster."""
         servers = ",".join(f"{url.host}:{url.port or 9092}" for url in self.conf.broker)
-        return {"bootstrap.servers": servers, "client.id": self.conf.broker_client_id, **self.runtime.kafka}
+        return {"bootstrap.servers": servers, "client.id": self.conf.broker_client_id, **credentials(self.conf), **self.runtime.kafka}
 
     def client_security(self) -> dict[str, Any]:
         """Return the security settings again, for the client that leaves the group."""
-        given = self.runtime.kafka
-        names = {
-            "security.protocol": "security_protocol",
-            "sasl.mechanism": "sasl_mechanism",
-            "sasl.username": "sasl_plain_username",
-            "sasl.password": "sasl_plain_password",
-        }
-        return {theirs: given[ours] for ours, theirs in names.items() if ours in given}
+        return aiokafka_security(self.cluster_config())
 
     def on_init_dependencies(self) -> Iterable[ServiceT]:
         """Return the services of a worker."""
@@ -218,7 +237,10 @@ class App(faust.App):
             await asyncio.wait([joined, running], return_when=asyncio.FIRST_COMPLETED)
             joined.cancel()
         if self.engine.joined.is_set():
+            if self.in_worker:
+                look_less_often()
             await self.on_started_init_extra_tasks()
+            await self.on_started_init_web_server()
             await self.on_started_init_extra_services()
             if self.on_startup_finished:
                 await self.on_startup_finished()
@@ -232,27 +254,3 @@ class App(faust.App):
     def Table(self, name: str, **options: Any) -> Any:  # noqa: N802  # Faust's name
         """Define a table; see :class:`processors.runtime.table.Table`."""
         return super().Table(name, **options)
-
-    async def commit(self, topics: Any) -> NoReturn:
-        """Refuse: epochs commit."""
-        unsupported(f"app.commit({topics!r})", "leave it out: every epoch commits itself")
-
-    def GlobalTable(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: N802  # Faust's name
-        """Refuse, naming the alternative."""
-        unsupported("app.GlobalTable", "send the records to every partition of a topic and keep them in an app.Table")
-
-    def SetTable(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: N802  # Faust's name
-        """Refuse, naming the alternative."""
-        unsupported("app.SetTable", "keep lists in an app.Table and write them back: table[key] = [*table[key], value]")
-
-    def SetGlobalTable(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: N802  # Faust's name
-        """Refuse, naming the alternative."""
-        unsupported("app.SetGlobalTable", "keep lists in an app.Table and write them back")
-
-    def is_leader(self) -> NoReturn:
-        """Refuse, naming the alternative."""
-        unsupported("on_leader=True", "read a topic with one partition: its owner is the leader")
-
-    def LiveCheck(self, **_kwargs: Any) -> NoReturn:  # noqa: N802  # Faust's name
-        """Refuse, naming the alternative."""
-        unsupported("app.LiveCheck", "read the outputs with any Kafka client (isolation.level=read_committed)")

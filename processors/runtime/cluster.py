@@ -26,11 +26,14 @@ class Needed:
         How many it must have or is created with; 0 where it must exist already.
     like
         Name of the topic whose number of partitions it takes where ``partitions`` is 0.
+    replicas
+        How many replicas it is created with; 0 for the application's number.
     """
 
     name: str
     partitions: int = 0
     like: str = ""
+    replicas: int = 0
     config: tuple[tuple[str, str], ...] = ()
 
 
@@ -89,7 +92,10 @@ class Cluster:
                 f"these topics do not exist: {', '.join(unknown)}",
                 "create them; or give the topics partitions=... and leave topic_allow_declare at True, so that the worker does",
             )
-        made = [NewTopic(each.name, each.partitions or found[each.like], self._replicas, config=dict(each.config)) for each in missing]
+        made = [
+            NewTopic(each.name, each.partitions or found[each.like], each.replicas or self._replicas, config=dict(each.config))
+            for each in missing
+        ]
         for name, future in self._admin.create_topics(made).items():
             try:
                 future.result()

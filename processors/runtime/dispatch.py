@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,17 +25,12 @@ class Route:
 
     topic: Topic
     inboxes: list[Inbox]
-    decode_key: serde.Decode = field(init=False)
-    decode_value: serde.Decode = field(init=False)
+    decode: Callable[[Message, Source], tuple[Any, Any]] = field(init=False)
     whole: bool = field(init=False)
-    allow_empty: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        schema, app = self.topic.schema, self.topic.app
-        self.allow_empty = bool(schema.allow_empty)
-        self.whole = not serde.is_plain(schema)
-        self.decode_key = serde.decoder(app, schema.key_type, schema.key_serializer, key=True)
-        self.decode_value = serde.decoder(app, schema.value_type, schema.value_serializer, key=False)
+        self.whole = not serde.is_plain(self.topic.schema)
+        self.decode = self._decode_whole if self.whole else self._decoder()
 
     def reads_like(self, topic: Topic) -> bool:
         """Return whether records of another description of the topic decode to the same."""
@@ -45,11 +40,21 @@ class Route:
             for name in ("key_type", "value_type", "key_serializer", "value_serializer", "allow_empty")
         )
 
-    def decode(self, raw: Message, source: Source) -> tuple[Any, Any]:
-        """Return key and value of a record."""
-        if not self.whole:
+    def _decoder(self) -> Callable[[Message, Source], tuple[Any, Any]]:
+        """Return the function that reads a record's key and value, with nothing left in it to be looked up for each."""
+        schema, app = self.topic.schema, self.topic.app
+        allow_empty = bool(schema.allow_empty)
+        decode_key = serde.decoder(app, schema.key_type, schema.key_serializer, key=True)
+        decode_value = serde.decoder(app, schema.value_type, schema.value_serializer, key=False)
+
+        def decode(raw: Message, _source: Source) -> tuple[Any, Any]:
             data = raw.value()
-            return self.decode_key(raw.key()), None if data is None and self.allow_empty else self.decode_value(data)
+            return decode_key(raw.key()), None if data is None and allow_empty else decode_value(data)
+
+        return decode
+
+    def _decode_whole(self, raw: Message, source: Source) -> tuple[Any, Any]:
+        """Return key and value of a record by a schema of the application's own."""
         schema = self.topic.schema
         message = as_message(raw, source.tp)
         value = None if message.value is None and schema.allow_empty else schema.loads_value(self.topic.app, message)
@@ -114,18 +119,30 @@ class Dispatcher:
                     routes.append(Route(topic, [inbox]))
         self._readers = {name: sum(len(route.inboxes) for route in routes) for name, routes in self._routes.items()}
 
-    def runs(self, records: list[Message], *, ordered: bool) -> Iterator[list[Message]]:
-        """Yield records in pieces within which the order between agents does not matter: all of them, or by topic where it does.
+    def runs(self, records: list[Message], *, ordered: bool, apart: bool) -> Iterator[list[Message]]:
+        """Yield records in pieces that are worked through one after another.
 
-        Where several agents read a topic their order is made the same in every run by giving them one record at a time.
+        Parameters
+        ----------
+        records
+            The records, in the order of their dispatch.
+        ordered
+            Whether all agents are to see them in that order: then a piece has one topic, and one record where several agents read it.
+        apart
+            Whether a piece is to have one topic partition.
         """
-        if not ordered:
+        if not ordered and not apart:
             yield records
             return
         start = 0
         for at in range(1, len(records) + 1):
-            topic = records[start].topic()
-            if at == len(records) or records[at].topic() != topic or self._readers[topic] > 1:
+            topic, partition = records[start].topic(), records[start].partition()
+            if (
+                at == len(records)
+                or records[at].topic() != topic
+                or (apart and records[at].partition() != partition)
+                or (ordered and self._readers[topic] > 1)
+            ):
                 yield records[start:at]
                 start = at
 
@@ -143,15 +160,17 @@ class Dispatcher:
             name = raw.topic()
             source = sources[name, raw.partition()]
             try:
-                made = [(route, *route.decode(raw, source)) for route in routes[name]]  # type: ignore[index]  # a polled record has a topic
+                made = []  # not by a comprehension, which is a call for each record
+                for route in routes[name]:  # type: ignore[index]  # a polled record has a topic
+                    key, value = route.decode(raw, source)
+                    made.append((route.inboxes, RecordEvent(app, key, value, source, raw, epoch)))
             except Exception as error:  # noqa: BLE001  # whatever a codec raises is this record's error
                 if isinstance(root_cause(error), RetryError):
                     break
                 undecodable.append((raw, source, error))
             else:
-                for route, key, value in made:
-                    event = RecordEvent(app, key, value, source, raw, epoch)
-                    for inbox in route.inboxes:
+                for inboxes, event in made:
+                    for inbox in inboxes:
                         inbox.add(event)
             source.position = raw.offset() + 1  # type: ignore[operator]  # a polled record has an offset
             delivered += 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from processors.runtime.faults import Faults
 from processors.runtime.hub import Hub
 from processors.runtime.membership import Membership
 from processors.runtime.metrics import metrics_of
+from processors.runtime.order import OrderLog, by_partition
+from processors.runtime.pacing import Pacing
 from processors.runtime.producer import Outcome, Work
 from processors.runtime.store import Change, Shard
 from processors.runtime.thread import KafkaThread
@@ -56,12 +58,23 @@ class Engine(Hub):
         self._metrics = metrics_of(app.runtime.metrics)
         self._thread = KafkaThread()
         self._faults = Faults.from_environment()
-        self._boot = uuid.uuid4().hex[:8]
         self._buffer: Buffer = TimeOrderedBuffer() if app.runtime.event_time_order else Buffer()
         self._trial = Trial(app.runtime.max_retries)
+        self._order = OrderLog(app.conf.id, app.about) if app.runtime.order_log else None
         self._early = 0
         self._fences: deque[float] = deque()
         self._chunk = 100
+        self._pacing = Pacing()
+
+    @property
+    def assigned(self) -> Collection[tuple[Any, Any]]:
+        """The topics and partitions that the worker works on."""
+        return self._worker.sources if self.joined.is_set() else ()
+
+    @property
+    def inputs(self) -> Collection[str]:
+        """The topics that agents read."""
+        return self._dispatcher.topics
 
     @property
     def stopping(self) -> bool:
@@ -75,15 +88,19 @@ class Engine(Hub):
         self._worker = Membership(self.app, self._thread, self._faults, lambda: self.stopping)
         try:
             await self._quiet()
-            self._open = True
+            self._open()
             await self._worker.open(self._dispatcher.topics, self._declared)
             while not self.stopping:
                 await self._turn()
+            if self._loose and self._worker.sources:
+                self._buffer.clear()
+                await self._epoch()
         except RetryError:
             if not self.stopping:
                 raise
         finally:
             self._stop.set()
+            self._end()
             self._roll_back()
             await self._worker.close()
 
@@ -96,6 +113,8 @@ class Engine(Hub):
         wait = 0.0 if pending else _HELD_S if self._buffer else _POLL_S
         room = max(_LEAST_ROOM, self.options.max_records - len(self._buffer))
         try:
+            if (left := self._pacing.left) > 0:
+                await self._pause(left)
             fetched = await self._worker.poll(wait, room)
             if fetched.assigned is not None:
                 await self._adopt(fetched.assigned, fetched.group)
@@ -111,13 +130,25 @@ class Engine(Hub):
         """Take a new assignment: what was polled under the one before is void."""
         self._buffer.clear()
         self._trial.plan.clear()
+        if self._order is not None:
+            self._order.assigned()
         rows, seconds = await self._worker.take_over(assigned, group)
         self._metrics.restore_rows.labels(self.app.conf.id).set(rows)
         self._metrics.restore_seconds.labels(self.app.conf.id).set(seconds)
         log.info("%s works on %s, restored %d rows in %.3f s", self._worker.name, sorted(assigned), rows, seconds)
-        for table in self._worker.tables:
-            await table.call_recover_callbacks()
+        await self._call_back()
         self.joined.set()
+
+    async def _call_back(self) -> None:
+        """Tell the application that its tables are there, and what it works on."""
+        self._calling_back = True
+        try:
+            for table in self._worker.tables:
+                await table.call_recover_callbacks()
+            await self.app.announce(self._worker.sources)
+        finally:
+            self._calling_back = False
+        (self._placed.set if self._worker.sources else self._placed.clear)()
 
     async def _rejoin(self, fenced: FencedError) -> None:
         now = time.monotonic()
@@ -157,8 +188,10 @@ class Engine(Hub):
             piece = self._buffer.take(min(self._chunk, allowed - len(taken)))
             if not piece:
                 break
+            if self._order is not None and not self.options.event_time_order:
+                piece = by_partition(piece)
             done = 0
-            for run in self._dispatcher.runs(piece, ordered=self.options.event_time_order):
+            for run in self._dispatcher.runs(piece, ordered=self.options.event_time_order, apart=self._order is not None):
                 delivered = self._deliver(run)
                 done += delivered
                 await self._dispatcher.barrier.wait()
@@ -183,6 +216,7 @@ class Engine(Hub):
         if taken or self._loose:
             self._metrics.epoch_seconds.labels(self.app.conf.id).observe(time.monotonic() - started)
             await self._finish(taken)
+            self._pacing.ended(len(taken), started)
 
     def _pace(self, records: int, seconds: float) -> None:
         """Choose the size of the next piece, so that the event loop is not held much longer than 10 ms."""
@@ -199,11 +233,17 @@ class Engine(Hub):
             source = self._worker.sources[raw.topic(), raw.partition()]
             source.position = (raw.offset() or 0) + 1
             self._bury((raw, source, dead))
+            self._note(records, dead=True)
             return 1
         delivered, undecodable = self._dispatcher.deliver(records, self._worker.sources, self.epoch)
+        self._note(records[:delivered])
         for each in undecodable:
             self._bury(each)
         return delivered
+
+    def _note(self, records: list[Message], *, dead: bool = False) -> None:
+        if self._order is not None:
+            self._order.add(records, dead=dead)
 
     def _bury(self, undecodable: Undecodable) -> None:
         raw, source, error = undecodable
@@ -223,7 +263,9 @@ class Engine(Hub):
         sources = [source for source in self._worker.sources.values() if source.position != source.committed]
         if not sources:
             sources = list(self._worker.sources.values())[:1]
-        work = Work(f"{self._worker.name}:{self._boot}:{self.epoch}", [*self._outbox, *self._loose[:loose], *_changelog(changes)])
+        work = Work(f"{self._worker.process}:{self.epoch}", [*self._outbox, *self._loose[:loose], *changelog_records(changes)])
+        if self._order is not None:
+            work.records += self._order.records(work.epoch)
         work.offsets = [TopicPartition(each.topic, each.partition, each.position, metadata=work.epoch) for each in sources]
         work.group = self._worker.group
         outcome = await self._commit(work)
@@ -242,8 +284,10 @@ class Engine(Hub):
         for _, _, shard, changed in changes:
             shard.apply(changed)
         self._faults.reach("applied")
-        del self._loose[:loose]
+        self._settle(loose)
         self._outbox = []
+        if self._order is not None:
+            self._order.committed()
         self._count(taken, work)
 
     def _count(self, taken: list[Message], work: Work) -> None:
@@ -271,8 +315,13 @@ class Engine(Hub):
 
     # Failures of agents.
 
-    def _roll_back(self) -> None:
+    def _forget(self) -> None:
         self._outbox = []
+        if self._order is not None:
+            self._order.clear()
+
+    def _roll_back(self) -> None:
+        self._forget()
         self._dispatcher.clear()
         self._worker.roll_back()
 
@@ -317,7 +366,8 @@ class Engine(Hub):
             await asyncio.wait_for(self._stop.wait(), seconds)
 
 
-def _changelog(changes: list[tuple[Any, int, Shard, list[Change]]]) -> list[Outgoing]:
+def changelog_records(changes: list[tuple[Any, int, Shard, list[Change]]]) -> list[Outgoing]:
+    """Return the changelogs' records of an epoch."""
     return [
         (table.changelog_topic_name, partition, table.encode_key(key), data, None, 0)
         for table, partition, _, changed in changes

@@ -47,6 +47,10 @@ class RecordEvent(Event):
     """Faust's event over a record of librdkafka; headers and message are built only when they are asked for."""
 
     __slots__ = ("_headers", "_message", "epoch", "raw", "source")
+    acked = False  # of the class: one is made a record, and each attribute that is set costs
+
+    _headers: dict[str, bytes]
+    _message: Message
 
     def __init__(self, app: AppT, key: Any, value: Any, source: Source, raw: confluent_kafka.Message, epoch: int) -> None:
         self.app = app
@@ -55,23 +59,24 @@ class RecordEvent(Event):
         self.source = source
         self.raw = raw
         self.epoch = epoch
-        self.acked = False
-        self._headers: dict[str, bytes] | None = None
-        self._message: Message | None = None
 
     @property
     def headers(self) -> Mapping[str, bytes]:  # type: ignore[override]  # an attribute in Faust, built on demand here
         """The record's headers; of a name that occurs twice, the last."""
-        if self._headers is None:
+        try:
+            return self._headers
+        except AttributeError:
             self._headers = header_map(self.raw)
-        return self._headers
+            return self._headers
 
     @property
     def message(self) -> Message:  # type: ignore[override]  # an attribute in Faust, built on demand here
         """The record as Faust describes it; the timestamp is in seconds."""
-        if self._message is None:
+        try:
+            return self._message
+        except AttributeError:
             self._message = as_message(self.raw, self.source.tp)
-        return self._message
+            return self._message
 
     def ack(self) -> bool:
         """Do nothing: an epoch's records are done when its transaction commits."""

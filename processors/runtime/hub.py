@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from faust.types import ChannelT, EventT, TopicT
+from faust.agents.agent import _current_agent
+from faust.types import ChannelT, EventT, RecordMetadata, TopicT
+from faust.types.tuples import TP
 
 from processors.runtime.dispatch import Dispatcher
 from processors.runtime.event import RecordEvent
 from processors.runtime.inbox import Inbox
 from processors.runtime.streams import Stream
-from processors.runtime.topics import Outgoing, Topic
+from processors.runtime.topics import Outgoing, Sent, Topic
 from quantum.errors import AbortTransactionError, ConfigurationError, RetryError
 
 if TYPE_CHECKING:
     import weakref
+    from collections.abc import Awaitable
 
     from processors.runtime.app import App
 
@@ -37,12 +40,16 @@ class Hub:
         self._dispatcher = Dispatcher(app)
         self._outbox: list[Outgoing] = []
         self._loose: list[Outgoing] = []
+        self._answers: list[asyncio.Future[RecordMetadata] | None] = []
+        self._placed = asyncio.Event()
+        self._calling_back = False
+        self._ended = False
         self._failures: list[tuple[Exception, list[RecordEvent]]] = []
         self._parked: list[Inbox] = []
         self._judged = asyncio.Event()
         self._drains: dict[int, asyncio.Task[None]] = {}
         self._declared: dict[str, Topic] = {}
-        self._open = False
+        self._subscribed: frozenset[str] | None = None
 
     def attach(self, channel: Any) -> Inbox:
         """Return the inbox of an iterated topic."""
@@ -52,13 +59,17 @@ class Hub:
             raise ConfigurationError(
                 "topics by pattern are not supported by the exactly-once runtime", "name the topics: app.topic('a', 'b')"
             )
-        known = self._dispatcher.topics
-        inbox = self._dispatcher.attach(channel)
-        if self._open and any(name not in known for name in channel.topics):
+        if _current_agent.get(None) is None:
+            raise ConfigurationError(f"a stream of {channel.topics} outside of an agent", "read it in an agent: @app.agent(topic)")
+        if self._subscribed is not None and not self._subscribed.issuperset(channel.topics):
             raise ConfigurationError(
-                f"{channel.topics} is read by a stream that began after the worker", "read it in an agent: @app.agent(topic)"
+                f"{channel.topics} is read by a stream that began after the worker", "derive streams before the first event of the agent"
             )
-        return inbox
+        return self._dispatcher.attach(channel)
+
+    def _open(self) -> None:
+        """Take it that all topics are known that will be read."""
+        self._subscribed = frozenset(self._dispatcher.topics)
 
     def declare(self, channel: ChannelT[Any]) -> None:
         """Have a topic created at start."""
@@ -76,7 +87,7 @@ class Hub:
                 async for _ in stream:
                     pass
             except Exception as error:  # noqa: BLE001  # whatever a processor raises voids the epoch, as an agent's error does
-                self.agent_failed(stream, error)
+                self._fail(stream.inbox, error)
                 await self._judged.wait()
 
     def send(self, record: Outgoing, reference: weakref.ref[EventT[Any]] | None) -> None:
@@ -85,7 +96,10 @@ class Hub:
         if event is None:
             if len(self._loose) >= _MOST_LOOSE:
                 raise RetryError(f"{_MOST_LOOSE} records sent outside of events wait for a commit", "send less, or start the broker")
+            if self._ended:
+                raise RetryError(f"a send to {record[0]} after the worker has stopped", "send before the application stops")
             self._loose.append(record)
+            self._answers.append(None)
         elif event.epoch == self.epoch:
             self._outbox.append(record)
         else:
@@ -99,11 +113,54 @@ class Hub:
         if not records:
             return
         self.send(records[0], reference)
-        (self._loose if reference is None or reference() is None else self._outbox).extend(records[1:])
+        if reference is None or reference() is None:
+            self._loose.extend(records[1:])
+            self._answers.extend([None] * (len(records) - 1))
+        else:
+            self._outbox.extend(records[1:])
+
+    async def send_alone(self, record: Outgoing) -> Awaitable[RecordMetadata]:
+        """Add a record to an epoch of its own, as soon as the worker has partitions: without any it could not be fenced.
+
+        Returns
+        -------
+        Awaited, it waits for the commit. In an agent that has no event yet, and while the engine calls back, it does not: the
+        engine waits for them.
+        """
+        if _current_agent.get(None) is not None or self._calling_back:
+            self.send(record, None)
+            return Sent(record[0], record[1])
+        while not self._placed.is_set() and not self._ended:
+            await self._placed.wait()
+        self.send(record, None)
+        answer: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        self._answers[-1] = answer
+        return answer
+
+    def _settle(self, count: int) -> None:
+        """Say that the first records that were sent outside of events are committed."""
+        for record, answer in zip(self._loose[:count], self._answers[:count], strict=True):
+            if answer is not None and not answer.done():
+                topic, partition = record[0], record[1]
+                answer.set_result(RecordMetadata(topic, partition, TP(topic, partition), -1))
+        del self._loose[:count], self._answers[:count]
+
+    def _end(self) -> None:
+        """Refuse sends from here on; who waits for the commit of one learns that there will be none."""
+        for task in self._drains.values():
+            task.cancel()
+        self._ended = True
+        self._placed.set()
+        for answer in self._answers:
+            if answer is not None and not answer.done():
+                answer.set_exception(RetryError("the worker ended before a send outside of an event was committed", "send it again"))
+                answer.exception()
 
     def agent_failed(self, stream: Any, error: Exception) -> None:
         """Void the open epoch; the agent stays parked until the failure is judged."""
-        inbox: Inbox = stream.get_active_stream().inbox
+        self._fail(stream.get_active_stream().inbox, error)
+
+    def _fail(self, inbox: Inbox, error: Exception) -> None:
         self._failures.append((error, list(inbox.in_hand)))
         inbox.in_hand = ()
         self._judged.clear()

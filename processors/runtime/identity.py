@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 import uuid
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import IO
 
@@ -31,6 +33,29 @@ class Identity:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+
+def process_name(worker: str) -> str:
+    """Name this process among those of a worker's identity: ``<worker>:<start>``, where a later start sorts after an earlier one."""
+    return f"{worker}:{time.time_ns() // 1_000_000:012x}{uuid.uuid4().hex[:4]}"
+
+
+def newer(process: str, commits: Iterable[str], before: Container[str]) -> str | None:
+    """Return a process of the same identity that was started later, if one has committed.
+
+    Parameters
+    ----------
+    process
+        This process.
+    commits
+        What is written beside committed offsets: ``<process>:<epoch>``.
+    before
+        Processes that were there before this one, whatever a clock that was set says of their start.
+    """
+    worker = process.rpartition(":")[0]
+    others = {commit.rpartition(":")[0] for commit in commits} - {process}
+    later = [other for other in others if other.rpartition(":")[0] == worker and other > process and other not in before]
+    return max(later, default=None)
 
 
 def identify(given: str | None, folder: Path) -> Identity:

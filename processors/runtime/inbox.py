@@ -47,14 +47,17 @@ class Inbox:
 
     Attributes
     ----------
+    add
+        Add an event; :meth:`wake` is to follow.
     in_hand
         What its actor works on: the events that are suspect when it raises.
     """
 
-    __slots__ = ("_actors", "_barrier", "_idle", "_parked", "_waiters", "in_hand", "queue")
+    __slots__ = ("_actors", "_barrier", "_idle", "_parked", "_waiters", "add", "in_hand", "queue")
 
     def __init__(self, barrier: Barrier) -> None:
         self.queue: deque[RecordEvent] = deque()
+        self.add = self.queue.append
         self.in_hand: Sequence[RecordEvent] = ()
         self._barrier = barrier
         self._actors = 0
@@ -87,10 +90,6 @@ class Inbox:
         """Be no longer counted."""
         self.queue.clear()
         self._set_idle(True)
-
-    def add(self, event: RecordEvent) -> None:
-        """Add an event; :meth:`wake` is to follow."""
-        self.queue.append(event)
 
     def wake(self) -> None:
         """Wake as many actors as there are events."""

@@ -40,16 +40,28 @@ class _LeaveStruct(RequestStruct):  # type: ignore[misc]  # aiokafka has no type
 class _Leave(Request[_LeaveStruct]):  # type: ignore[misc]  # aiokafka has no types
     API_KEY = 13
 
-    def __init__(self, group: str, instance: str) -> None:
+    def __init__(self, group: str, instance: str, member: str) -> None:
         self._group = group
         self._instance = instance
+        self._member = member
 
     def build(self, request_struct_class: type[_LeaveStruct]) -> _LeaveStruct:
-        return request_struct_class(self._group, [("", self._instance)])
+        return request_struct_class(self._group, [(self._member, self._instance)])
 
 
-async def remove_member(servers: str, security: Mapping[str, Any], group: str, instance: str) -> None:
+async def remove_member(servers: str, security: Mapping[str, Any], group: str, instance: str, member: str) -> None:
     """Take a static member out of its group, so that its partitions move now.
+
+    Parameters
+    ----------
+    servers, security
+        How to reach the cluster.
+    group
+        The group.
+    instance
+        The member's static identity.
+    member
+        What the group calls this process: where another has taken the identity since, that one stays. Empty for whichever has it.
 
     Raises
     ------
@@ -60,7 +72,7 @@ async def remove_member(servers: str, security: Mapping[str, Any], group: str, i
     try:
         await client.bootstrap()
         node = await client.coordinator_lookup(CoordinationType.GROUP, group)
-        answer = await client.send(node, _Leave(group, instance), group=ConnectionGroup.COORDINATION)
+        answer = await client.send(node, _Leave(group, instance, member), group=ConnectionGroup.COORDINATION)
         log.info("left group %s as %s: %s", group, instance, answer)
     except KafkaError as error:
         raise RetryError(f"group {group} cannot be left: {error!r}", "its session timeout ends the membership") from error

@@ -8,23 +8,29 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from confluent_kafka import Message
+from mode.utils.times import want_seconds
 
 from processors.runtime.cluster import Cluster, Needed
 from processors.runtime.event import Source
 from processors.runtime.faults import Faults
+from processors.runtime.identity import newer, process_name
 from processors.runtime.leave import remove_member
 from processors.runtime.metrics import metrics_of
+from processors.runtime.order import order_topic
 from processors.runtime.poller import Fetched, Poller
 from processors.runtime.producer import Committer, Outcome, Work
-from processors.runtime.restore import Changelog, restore
 from processors.runtime.store import Change, Shard
+from processors.runtime.support import consumer_settings, producer_settings
 from processors.runtime.table import Table
+from processors.runtime.tables import Tables
 from processors.runtime.thread import KafkaThread
 from processors.runtime.topics import Outgoing, Topic
-from quantum.errors import ConfigurationError, RetryError
+from quantum.errors import ConfigurationError, RetryError, StopError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -59,6 +65,8 @@ class Membership:
         self._config = app.cluster_config()
         self.identity = app.identify()
         self.name = f"{app.conf.id}-{self.identity.name}"
+        self.process = process_name(self.name)
+        self._before: frozenset[str] | None = None
         self.tables: list[Table] = []
         self.sources: dict[tuple[Any, Any], Source] = {}
         self.group: Any = None
@@ -67,7 +75,10 @@ class Membership:
         self._lag_at = 0.0
         self._poller: Poller | None = None
         self._topics: list[str] = []
-        self._committer = Committer(self._config, self.name, self._options.transaction_timeout, stopping, faults)
+        self._held = self._hold()
+        self._committer = Committer(
+            {**producer_settings(app.conf), **self._config}, self.name, self._options.transaction_timeout, stopping, faults
+        )
 
     @property
     def cause(self) -> str:
@@ -80,37 +91,54 @@ class Membership:
         Raises
         ------
         ConfigurationError
-            A topic is missing, or the numbers of partitions do not fit together.
+            A topic is missing, the numbers of partitions do not fit together, or another process has this worker's tables on disk.
         """
+        if not topics:
+            raise ConfigurationError(
+                "an application without an agent that reads a topic is not supported by the exactly-once runtime",
+                "give it an agent; or send with await topic.send() from a script: without input there is nothing to be exactly once with",
+            )
         self._topics = sorted(topics)
         self.tables = [cast(Table, table) for table in self._app.tables.values()]
         for slot, table in enumerate(self.tables):
             table.slot = slot
+        self._held = self._hold()
+        await self._thread.call(self._held.acquire)
         self._counts = await self._thread.call(self._ensure, topics, declared)
         self._check()
         await self._thread.call(self._committer.renew)
         self._poller = await self._thread.call(self._join)
 
+    def _hold(self) -> Tables:
+        folder = Path(self._app.conf.tabledir) / quote(self.name, safe="")
+        return Tables(self.tables, self._config, folder, self._stopping)
+
     def _ensure(self, topics: dict[str, Topic], declared: dict[str, Topic]) -> dict[str, int]:
         conf = self._app.conf
         cluster = Cluster(self._config, conf.topic_replication_factor or 1, bool(conf.topic_allow_declare), self._stopping)
         first = min(topics, default="")
-        needed = [_needed(name, topic, conf.topic_partitions) for name, topic in {**declared, **topics}.items()]
-        counts = cluster.ensure(needed)
+        every = {**declared, **topics}
+        own = {name for name, topic in every.items() if topic.internal or name in declared}
+        counts = cluster.ensure([_needed(name, topic, conf.topic_partitions) for name, topic in every.items() if name not in own])
+        together = self.tables or self._options.order_log
+        beside = min(topics.keys() - own, default="") if together else ""
+        counts = cluster.ensure([_needed(name, topic, conf.topic_partitions, beside) for name, topic in every.items() if name in own])
         more = [Needed(self._options.dead_letters(name), like=name) for name in topics]
+        if self._options.order_log:
+            more.append(Needed(order_topic(conf.id), like=first))
         for table in self.tables:
-            policy = "compact,delete" if table.window else "compact"
-            config = [("cleanup.policy", policy), *((key, str(value)) for key, value in table.extra_topic_configs.items())]
-            more.append(Needed(table.changelog_topic_name, table.partitions or 0, first, tuple(config)))
+            config = [("cleanup.policy", "compact"), *((key, str(value)) for key, value in table.extra_topic_configs.items())]
+            more.append(Needed(table.changelog_topic_name, table.partitions or 0, first, config=tuple(config)))
         return {**counts, **cluster.ensure(more)}
 
     def _check(self) -> None:
-        if not self.tables:
-            return
-        counts = {name: self._counts[name] for name in [*self._topics, *(table.changelog_topic_name for table in self.tables)]}
-        if len(set(counts.values())) > 1:
+        beside = [table.changelog_topic_name for table in self.tables]
+        if self._options.order_log:
+            beside.append(order_topic(self._app.conf.id))
+        counts = {name: self._counts[name] for name in [*self._topics, *beside]}
+        if beside and len(set(counts.values())) > 1:
             raise ConfigurationError(
-                f"the topics of an application with tables must have equally many partitions: {counts}",
+                f"the topics of an application with tables or an order log must have equally many partitions: {counts}",
                 "give the topics that differ the same number of partitions, or put their agents into an application of their own",
             )
 
@@ -118,10 +146,10 @@ class Membership:
         conf = self._app.conf
         instance = self.identity.name if self._options.static else None
         return Poller(
-            self._config,
+            {**consumer_settings(conf), **self._config},
             conf.id,
             instance,
-            self._options.session_timeout,
+            self._app.session_timeout,
             self._topics,
             str(conf.consumer_auto_offset_reset),
             self._stopping,
@@ -137,6 +165,7 @@ class Membership:
 
     def _poll(self, wait_s: float, limit: int) -> Fetched:
         assert self._poller is not None
+        self._committer.serve()
         fetched = self._poller.poll(wait_s, limit)
         if self._options.event_time_order and fetched.assigned is None:
             fetched.behind = self._poller.behind()
@@ -154,52 +183,56 @@ class Membership:
             self._former = self.sources
         started = time.monotonic()
         self.sources, self.group = {}, group
-        self.sources, rows = await self._thread.call(self._take_over, assigned)
+        if not assigned:
+            return 0, 0.0
+        assert self._poller is not None
+        sources = await self._thread.call(self._begin, assigned)
+        self._held.drop(keep=self._unchanged(sources))
+        opened, rows = await self._thread.call(self._held.restore, {partition for _, partition in assigned} - self._held.held.keys())
+        self._held.serve(opened)
+        for source in sources.values():
+            source.shards = self._held.held[source.partition]
+        self._former = {}
+        await self._thread.call(self._poller.start, {at: source.committed for at, source in sources.items()})
+        self.sources = sources
         return rows, time.monotonic() - started
 
-    def _take_over(self, assigned: list[tuple[str, int]]) -> tuple[dict[tuple[Any, Any], Source], int]:
-        """Read the committed offsets, then restore the tables, then begin to read.
-
-        A partition that comes back as it was left, by the metadata of its last commit, keeps its tables.
-        """
+    def _begin(self, assigned: list[tuple[str, int]]) -> dict[tuple[Any, Any], Source]:
+        """Return the assigned partitions with their committed offsets, once no open transaction can change these."""
         assert self._poller is not None
         committed = self._poller.committed(assigned)
-        sources = {at: Source(*at, committed=offset, position=offset, metadata=metadata) for at, (offset, metadata) in committed.items()}
+        self._yield_to_newer([metadata for _, metadata in committed.values()])
+        sources: dict[tuple[Any, Any], Source] = {
+            at: Source(*at, committed=offset, position=offset, metadata=metadata) for at, (offset, metadata) in committed.items()
+        }
         for source in sources.values():
             if source.committed < 0:
                 source.committed = source.position = self._poller.edge(source.topic, source.partition)
-        if not assigned:
-            return {}, 0
-        numbers = sorted({partition for _, partition in assigned})
-        shards: dict[int, list[Shard]] = {}
-        changelogs: list[Changelog] = []
-        for number in numbers:
-            here = [source for source in sources.values() if source.partition == number]
-            if self._is_as_it_was(here):
-                shards[number] = self._former[here[0].topic, number].shards
-                continue
-            shards[number] = [table.new_shard() for table in self.tables]
-            changelogs += [
-                Changelog(table.changelog_topic_name, number, shard, table.decode_key)
-                for table, shard in zip(self.tables, shards[number], strict=True)
-            ]
-        rows = restore(self._config, changelogs, self._stopping)
-        for table in self.tables:
-            table.close_partitions()
-            for number in numbers:
-                table.open_partition(number, shards[number][table.slot])
-        for source in sources.values():
-            source.shards = shards[source.partition]
-        self._former = {}
-        self._poller.start({at: source.committed for at, source in sources.items()})
-        return cast("dict[tuple[Any, Any], Source]", sources), rows
+        return sources
 
-    def _is_as_it_was(self, sources: list[Source]) -> bool:
-        before = [self._former.get((source.topic, source.partition)) for source in sources]
-        return all(
-            old is not None and old.metadata and old.metadata == new.metadata and old.committed == new.committed
-            for old, new in zip(before, sources, strict=True)
-        )
+    def _yield_to_newer(self, commits: list[str]) -> None:
+        """Stop where a process of this identity that was started later works already.
+
+        This one slept while it was replaced, or there are two. The group would let them take the place from each other for ever: it
+        belongs to whoever asked for it last.
+        """
+        if self._before is None:
+            self._before = frozenset(commit.rpartition(":")[0] for commit in commits)
+        other = newer(self.process, commits, self._before)
+        if other is not None:
+            raise StopError(
+                f"another process, {other}, works under this worker's identity {self.identity.name!r} and was started later",
+                "if both are meant to run give each an identity of its own (worker=...); if not, nothing is to be done",
+            )
+
+    def _unchanged(self, sources: dict[tuple[Any, Any], Source]) -> set[int]:
+        """Return the partition numbers that are as this worker left them, by the metadata of their last commit: they keep their tables."""
+        changed: set[int] = set()
+        for at, new in sources.items():
+            old = self._former.get(at)
+            if old is None or not old.metadata or (old.metadata, old.committed) != (new.metadata, new.committed):
+                changed.add(new.partition)
+        return self._held.held.keys() & {partition for _, partition in sources} - changed
 
     def changes(self) -> Changes:
         """Return what the open epoch changed in the tables, serialised."""
@@ -214,8 +247,7 @@ class Membership:
     def roll_back(self) -> None:
         """Forget what the open epoch wrote and how far it came."""
         for table in self.tables:
-            for shard in table.shards.values():
-                shard.rollback()
+            table.roll_back()
         for source in self.sources.values():
             source.position = source.committed
 
@@ -224,6 +256,14 @@ class Membership:
         return await self._thread.call(self._commit, work)
 
     def _commit(self, work: Work) -> Outcome:
+        marks = self._held.marks() if work.offsets else []
+        outcome = self._outcome(work)
+        if outcome is Outcome.COMMITTED:
+            for shard, mark in marks:
+                shard.store.load((), mark)
+        return outcome
+
+    def _outcome(self, work: Work) -> Outcome:
         outcome = self._committer.commit(work)
         if outcome is not Outcome.UNKNOWN:
             return outcome
@@ -238,8 +278,7 @@ class Membership:
 
     async def rejoin(self) -> None:
         """Give up the place in the group and join again with nothing."""
-        for table in self.tables:
-            table.close_partitions()
+        self._held.drop()
         self.sources, self._former = {}, {}
         old, self._poller = self._poller, None
         self._committer.close()
@@ -256,27 +295,37 @@ class Membership:
         for topic, records in Counter(map(_TOPIC_OF, written)).items():
             self._metrics.records_out.labels(name, topic).inc(records)
 
+    async def _leave(self, poller: Poller) -> None:
+        member = await self._thread.call(lambda: poller.member)
+        closing = self._thread.call(poller.close)
+        if self._options.static:
+            servers = str(self._config["bootstrap.servers"])
+            await remove_member(servers, self._app.client_security(), self._app.conf.id, self.identity.name, member)
+        await closing
+
     async def close(self) -> None:
         """Leave the group, so that the partitions move at once."""
         self._committer.close()
         leaving: list[Awaitable[Any]] = []
         if self._poller is not None:
-            leaving.append(self._thread.call(self._poller.close))
-            if self._options.static:
-                servers = str(self._config["bootstrap.servers"])
-                leaving.append(remove_member(servers, self._app.client_security(), self._app.conf.id, self.identity.name))
+            leaving.append(self._leave(self._poller))
         try:
             await asyncio.wait_for(asyncio.gather(*leaving), _CLOSE_S)
         except (TimeoutError, RetryError) as error:
-            log.warning("left without saying so, the group notices after %.0f s: %r", self._options.session_timeout, error)
+            log.warning("left without saying so, the group notices after %.0f s: %r", self._app.session_timeout, error)
         finally:
             self._thread.close()
+            self._held.release()
             self.identity.release()
 
 
-def _needed(name: str, topic: Topic, default_partitions: int | None) -> Needed:
+def _needed(name: str, topic: Topic, default_partitions: int | None, beside: str = "") -> Needed:
+    """Return what a topic must be; one of the application's own without a number gets that of the topic ``beside`` it."""
     config = [(key, str(value)) for key, value in (topic.config or {}).items()]
     if topic.compacting:
         config.append(("cleanup.policy", "compact,delete" if topic.deleting else "compact"))
-    partitions = topic.partitions or (default_partitions if topic.internal else 0) or 0
-    return Needed(name, partitions, config=tuple(config))
+    if topic.retention:
+        config.append(("retention.ms", str(int(want_seconds(topic.retention) * 1000))))
+    if beside and topic.partitions in (None, default_partitions):
+        return Needed(name, like=beside, replicas=topic.replicas or 0, config=tuple(config))
+    return Needed(name, topic.partitions or default_partitions or 0, replicas=topic.replicas or 0, config=tuple(config))

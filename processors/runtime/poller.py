@@ -95,20 +95,22 @@ class Poller:
             **CLIENT,
             "fetch.wait.max.ms": 100,
             "fetch.error.backoff.ms": 20,
+            "fetch.queue.backoff.ms": 10,  # where much is waiting a full queue would otherwise stop fetching for a second, and then run dry
             "queued.max.messages.kbytes": 65_536,
+            "max.poll.interval.ms": 600_000,
             **config,
             "group.id": group,
             "group.protocol": "classic",
             "partition.assignment.strategy": "range",
             "session.timeout.ms": int(session_timeout_s * 1000),
             "heartbeat.interval.ms": int(min(1.0, session_timeout_s / 6) * 1000),
-            "max.poll.interval.ms": 600_000,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": reset,
             "error_cb": self._on_error,
         }
+        self._bystander = dict(settings)
         if instance is not None:
             settings["group.instance.id"] = instance
         self._consumer = Consumer(settings)
@@ -136,7 +138,7 @@ class Poller:
         Raises
         ------
         FencedError
-            Another process has this worker's identity.
+            Another process has this worker's identity, or this consumer has long been no member of its group.
         """
         self._rebalanced = False
         messages: list[Message] = []
@@ -177,25 +179,34 @@ class Poller:
     def committed(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, str]]:
         """Return the committed offset and its metadata of partitions; waits for transactions that could still change them.
 
+        Asked again it is through a client that is no member of the group: one that was fenced never gets an answer.
+
         Raises
         ------
         RetryError
             The worker wants to stop and Kafka does not answer.
         """
         wanted = [TopicPartition(topic, partition) for topic, partition in partitions]
-        while wanted:
-            try:
-                answer = self._consumer.committed(wanted, 2.0)
-                errors = [each.error for each in answer if each.error is not None]
-                if not errors:
-                    return {(each.topic, each.partition): (each.offset, each.metadata or "") for each in answer}
-                problem: object = errors[0]
-            except KafkaException as raised:
-                problem = raised.args[0]
-            if self._stopping():
-                raise RetryError(f"committed offsets cannot be read: {problem}", "start the broker")
-            log.info("committed offsets are not stable yet: %s", problem)
-            time.sleep(0.05)
+        asked = self._consumer
+        try:
+            while wanted:
+                try:
+                    answer = asked.committed(wanted, 2.0)
+                    errors = [each.error for each in answer if each.error is not None]
+                    if not errors:
+                        return {(each.topic, each.partition): (each.offset, each.metadata or "") for each in answer}
+                    problem: object = errors[0]
+                except KafkaException as raised:
+                    problem = raised.args[0]
+                if self._stopping():
+                    raise RetryError(f"committed offsets cannot be read: {problem}", "start the broker")
+                log.info("committed offsets are not stable yet: %s", problem)
+                time.sleep(0.05)
+                if asked is self._consumer:
+                    asked = Consumer(self._bystander)
+        finally:
+            if asked is not self._consumer:
+                asked.close()
         return {}
 
     def edge(self, topic: str, partition: int) -> int:
@@ -232,6 +243,11 @@ class Poller:
             if high < 0 or position.offset < high:
                 more.append((position.topic, position.partition))
         return more
+
+    @property
+    def member(self) -> str:
+        """What the group calls this process; empty while it is no member."""
+        return self._consumer.memberid() or ""
 
     def close(self) -> None:
         """Leave; a static member keeps its place until it is removed."""

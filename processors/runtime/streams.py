@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from faust.exceptions import Skip
 from faust.streams import Stream as FaustStream
-from faust.streams import _current_event
+from faust.streams import _current_event, maybe_forward
 from faust.types import ChannelT, EventT
+from faust.types.models import FieldDescriptorT
 from mode import Seconds
 from mode.utils.futures import maybe_async
 
@@ -164,6 +165,26 @@ class Stream(FaustStream[Any]):
         if declare:
             self._engine.declare(channel)
         self._engine.drain(self)
+
+    def echo(self, *channels: Any) -> Any:
+        """Send values to more topics, without reading these; a send that fails voids the epoch."""
+        topics = [self.derive_topic(each) if isinstance(each, str) else each for each in channels]
+
+        async def send_to_all(value: Any) -> Any:
+            for topic in topics:
+                await maybe_forward(value, topic)
+            return value
+
+        self.add_processor(send_to_all)
+        return self
+
+    async def _format_key(self, key: Any, value: Any) -> Any:
+        """Return the key to group by; where it cannot be had the epoch is void, and no record is left out."""
+        return key.getattr(value) if isinstance(key, FieldDescriptorT) else await maybe_async(key(value))
+
+    async def throw(self, exc: BaseException) -> NoReturn:
+        """Refuse, naming the alternative."""
+        unsupported(f"stream.throw({exc!r})", "raise in the agent")
 
     def noack(self) -> NoReturn:
         """Refuse: an epoch acknowledges its records itself."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Collection, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import cached_property
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from faust.streams import _current_event
+from faust.streams import _current_event, current_event
 from faust.tables import Table as FaustTable
 from faust.types import CodecArg
 from faust.types.windows import WindowT
 
 from processors.runtime import serde
+from processors.runtime.disk import DiskStores, is_on_disk
 from processors.runtime.event import RecordEvent
-from processors.runtime.store import Shard
+from processors.runtime.store import MemoryStore, Shard, Store
 from processors.runtime.streams import unsupported
 from quantum.errors import AbortTransactionError
 
@@ -35,6 +36,9 @@ class Table(FaustTable[Any, Any]):
     ----------
     key_serializer, value_serializer
         Codecs of the changelog; without them Faust's choice by type.
+    store
+        Where the committed values are: ``memory://``, or ``rocksdb://`` for a folder in the application's ``datadir``. Without it as the
+        application has it.
     """
 
     def __init__(
@@ -49,10 +53,13 @@ class Table(FaustTable[Any, Any]):
             unsupported("app.Table(use_partitioner=True)", "repartition the stream by the table's key: stream.group_by(...)")
         if is_global:
             unsupported("app.GlobalTable", "send the records to every partition of a topic and keep them in an app.Table")
-        store = kwargs.get("store")
-        if store is not None and not str(store).startswith("memory"):
-            unsupported(f"app.Table(store={str(store)!r})", "use store='memory://': a restart restores the table from its changelog")
-        super().__init__(*args, **kwargs)
+        if kwargs.get("options"):
+            unsupported(f"app.Table(options={kwargs['options']!r})", "leave it out: the store's options are the same for all tables")
+        given = kwargs.pop("store", None)
+        self._given_store = None if given is None else str(given)  # as text: Faust takes a URL without a host for none
+        if given is not None:
+            is_on_disk(given, "app.Table(store=...)")
+        super().__init__(*args, store=self._given_store, **kwargs)
         self._given_key_serializer = key_serializer
         self._given_value_serializer = value_serializer
         if key_serializer is not None:
@@ -61,15 +68,26 @@ class Table(FaustTable[Any, Any]):
             self.value_serializer = value_serializer
         self.shards: dict[int, Shard] = {}
         self._ends: dict[int, list[tuple[float, Any]]] = {}
+        self._open_latest: dict[int, float] = {}
         self.slot = -1
 
     def info(self) -> Mapping[str, Any]:
         """Return the arguments of a clone."""
-        return {**super().info(), "key_serializer": self._given_key_serializer, "value_serializer": self._given_value_serializer}
+        return {
+            **super().info(),
+            "key_serializer": self._given_key_serializer,
+            "value_serializer": self._given_value_serializer,
+            "store": self._given_store,
+        }
 
     @cached_property
     def _engine(self) -> Engine:
         return cast("Engine", cast(Any, self.app).engine)
+
+    @cached_property
+    def on_disk(self) -> bool:
+        """Whether its committed values are on disk."""
+        return is_on_disk(self.app.conf.store if self._given_store is None else self._given_store, "app.Table(store=...)")
 
     @cached_property
     def encode_key(self) -> serde.Encode:
@@ -84,11 +102,22 @@ class Table(FaustTable[Any, Any]):
         decode = serde.decoder(self.app, kind, serializer, key=True)
         return lambda data: self._to_key(decode(data))
 
-    def new_shard(self) -> Shard:
-        """Return an empty shard of this table."""
+    def new_shard(self, partition: int = 0, disk: DiskStores | None = None) -> Shard:
+        """Return a shard of this table: an empty one, or, for a table that is on disk, one with what its folder has.
+
+        Parameters
+        ----------
+        partition
+            The partition number.
+        disk
+            The worker's folder; without it the shard is in memory.
+        """
         encode = serde.encoder(self.app, self.value_type, self.value_serializer, key=False)
         decode = serde.decoder(self.app, self.value_type, self.value_serializer, key=False)
-        return Shard(encode, decode)
+        store: Store = MemoryStore(self.decode_key)
+        if self.on_disk and disk is not None:
+            store = disk.open(self.name, partition, self.encode_key, self.decode_key)
+        return Shard(encode, decode, store)
 
     def open_partition(self, partition: int, shard: Shard) -> None:
         """Serve a restored partition."""
@@ -96,13 +125,33 @@ class Table(FaustTable[Any, Any]):
         if self._should_expire_keys():
             ends = self._ends[partition] = []
             self._partition_latest_timestamp[partition] = 0.0
-            for key in shard.committed_keys():
+            for key in shard.store:
                 self._note_window(partition, ends, key)
 
-    def close_partitions(self) -> None:
-        """Forget all partitions."""
-        self.shards.clear()
-        self._ends.clear()
+    def close_partitions(self, keep: Collection[int] = ()) -> None:
+        """Forget all partitions but these."""
+        self.shards = {number: shard for number, shard in self.shards.items() if number in keep}
+        self._ends = {number: ends for number, ends in self._ends.items() if number in keep}
+        self._open_latest = {number: latest for number, latest in self._open_latest.items() if number in keep}
+
+    def roll_back(self) -> None:
+        """Forget what the open epoch wrote."""
+        self._open_latest.clear()
+        for shard in self.shards.values():
+            shard.rollback()
+
+    def _set_key(self, key: Any, value: Any) -> None:
+        """Write a window's value; the stream's time is that of the latest window at once, not when the epoch ends."""
+        self[key] = value
+        if self._should_expire_keys():
+            partition = cast(RecordEvent, current_event()).source.partition
+            self._open_latest[partition] = max(self._open_latest.get(partition, 0.0), key[1][1])
+
+    def _relative_now(self, event: Any = None) -> float:
+        """Return the end of the latest window of the event's partition, as Faust does, the open epoch's windows included."""
+        latest = super()._relative_now(event)
+        found = event if event is not None else current_event()
+        return latest if found is None else max(latest, self._open_latest.get(found.message.partition, 0.0))
 
     def _note_window(self, partition: int, ends: list[tuple[float, Any]], key: Any) -> None:
         end = key[1][1]
@@ -121,6 +170,7 @@ class Table(FaustTable[Any, Any]):
         """
         if not self._should_expire_keys():
             return
+        self._open_latest.pop(partition, None)
         ends, shard = self._ends[partition], self.shards[partition]
         for key in written:
             self._note_window(partition, ends, key)
@@ -196,15 +246,15 @@ class Table(FaustTable[Any, Any]):
     def _pairs(self) -> Iterator[tuple[Any, Any]]:
         inside = self._readable() is not None
         for shard in list(self.shards.values()):
-            for key in list(shard.keys()) if inside else shard.committed_keys():
-                value = shard.get(key, _ABSENT) if inside else shard.committed(key, _ABSENT)
+            for key in shard.keys() if inside else shard.store:
+                value = shard.look(key, _ABSENT) if inside else shard.committed(key, _ABSENT)
                 if value is not _ABSENT:
                     yield key, value
 
     def __iter__(self) -> Iterator[Any]:
         inside = self._readable() is not None
         for shard in list(self.shards.values()):
-            yield from list(shard.keys()) if inside else shard.committed_keys()
+            yield from shard.keys() if inside else shard.store
 
     def __len__(self) -> int:
         return sum(len(shard) for shard in self.shards.values())

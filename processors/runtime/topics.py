@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from faust.agents.agent import _current_agent
 from faust.streams import _current_event
 from faust.topics import Topic as FaustTopic
 from faust.types import RecordMetadata
@@ -47,6 +48,20 @@ class Sent:
         return self.result()
 
 
+class Stored(Sent):
+    """What a send returns where no worker runs: it is stored already."""
+
+    __slots__ = ("_metadata",)
+
+    def __init__(self, metadata: RecordMetadata) -> None:
+        super().__init__(metadata.topic, metadata.partition)
+        self._metadata = metadata
+
+    def result(self) -> RecordMetadata:
+        """Return where the record is."""
+        return self._metadata
+
+
 def header_list(headers: Any) -> HeaderList | None:
     """Return headers of either of Faust's forms as a list of pairs, None where there are none."""
     if not headers:
@@ -57,6 +72,11 @@ def header_list(headers: Any) -> HeaderList | None:
 
 class Topic(FaustTopic):
     """A topic that sends into the transaction of the open epoch."""
+
+    def __init__(self, *args: Any, acks: bool = True, internal: bool = False, **kwargs: Any) -> None:
+        if not acks and not internal:
+            unsupported("app.topic(acks=False)", "leave it out: an epoch commits the offsets of all that it has read")
+        super().__init__(*args, acks=acks, internal=internal, **kwargs)
 
     @cached_property
     def _engine(self) -> Engine:
@@ -73,6 +93,10 @@ class Topic(FaustTopic):
     @cached_property
     def _name(self) -> str:
         return self.get_topic_name()
+
+    @cached_property
+    def _sent(self) -> Sent:
+        return Sent(self._name, -1)
 
     @cached_property
     def _plain(self) -> bool:
@@ -100,12 +124,28 @@ class Topic(FaustTopic):
                 name, to, self._encode_key(key), self._encode_value(value), header_list(headers) if headers else None,
                 0 if timestamp is None else int(timestamp * 1000),
             )  # fmt: skip
-            self._engine.send(record, _current_event.get(None))
-            return Sent(name, to)
-        return self.send_soon(
-                key=key, value=value, partition=partition, timestamp=timestamp, headers=headers, schema=schema,
-                key_serializer=key_serializer, value_serializer=value_serializer, callback=callback, force=force,
-        )  # fmt: skip
+            event = _current_event.get(None)
+            if event is None:
+                return await self._send_alone(record)
+            self._engine.send(record, event)
+            return self._sent if to == -1 else Sent(name, to)
+        del force
+        record = self._record(key, value, partition, timestamp, headers, schema, key_serializer, value_serializer, callback)
+        if _current_event.get(None) is None:
+            return await self._send_alone(record)
+        self._engine.send(record, _current_event.get(None))
+        return Sent(record[0], record[1])
+
+    @property
+    def _by_worker(self) -> bool:
+        """Whether a worker runs here, or agents run without one, in a re-run."""
+        return bool(self.app.started) or _current_agent.get(None) is not None
+
+    async def _send_alone(self, record: Outgoing) -> Awaitable[RecordMetadata]:
+        if self._by_worker:
+            return await self._engine.send_alone(record)
+        stored = await cast(Any, self.app).outside.send(record)
+        return Stored(stored)
 
     def send_soon(  # type: ignore[override]  # returns Sent, which has of Faust's future what can be known before the commit
         self,
@@ -142,6 +182,16 @@ class Topic(FaustTopic):
             Faust's; without effect here.
         """
         del force, eager_partitioning
+        if not self._by_worker:
+            unsupported("topic.send_soon() while no worker runs", "use await topic.send(...)")
+        record = self._record(key, value, partition, timestamp, headers, schema, key_serializer, value_serializer, callback)
+        self._engine.send(record, _current_event.get(None))
+        return Sent(record[0], record[1])
+
+    def _record(
+        self, key: Any, value: Any, partition: int | None, timestamp: float | None, headers: Any, schema: Any, key_serializer: Any,
+        value_serializer: Any, callback: Any,
+    ) -> Outgoing:  # fmt: skip
         if callback is not None:
             unsupported("topic.send(callback=...)", "read the topic: whether a send lasts is known only after the commit")
         pairs: Any = dict(headers) if hasattr(headers, "items") else list(headers or ())
@@ -150,12 +200,10 @@ class Topic(FaustTopic):
         else:
             key_bytes, pairs = self.prepare_key(key, key_serializer, schema, pairs)
             value_bytes, pairs = self.prepare_value(value, value_serializer, schema, pairs)
-        record: Outgoing = (
+        return (
             self._name, -1 if partition is None else partition, key_bytes, value_bytes, header_list(pairs),
             0 if timestamp is None else int(timestamp * 1000),
         )  # fmt: skip
-        self._engine.send(record, _current_event.get(None))
-        return Sent(record[0], record[1])
 
     async def send_many(self, records: Iterable[tuple[Any, Any]], *, headers: Any = None) -> None:
         """Add many records, key and value, to the open epoch: what :meth:`send` does for each, for batches.
@@ -172,6 +220,21 @@ class Topic(FaustTopic):
         self._engine.send_many(
             [(name, -1, encode_key(key), encode_value(value), pairs, 0) for key, value in records], _current_event.get(None)
         )
+
+    async def put(self, event: Any) -> NoReturn:
+        """Refuse: what lies in memory is lost with the worker, after its input was committed."""
+        unsupported(f"topic.put({event!r})", "use await topic.send(...)")
+
+    async def publish_message(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse, naming the alternative."""
+        unsupported("topic.publish_message()", "use await topic.send(...)")
+
+    async def get(self, *_args: Any, **_kwargs: Any) -> NoReturn:
+        """Refuse: a record that is read outside of an agent is in no epoch."""
+        unsupported("topic.get()", "read the topic in an agent: @app.agent(topic)")
+
+    async def __anext__(self) -> NoReturn:
+        unsupported("async for ... in topic", "read the topic in an agent: @app.agent(topic)")
 
     async def declare(self) -> None:
         """Let the engine create this topic where it is missing."""

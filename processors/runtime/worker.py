@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from processors.runtime.app import FINISH_S, App
+from processors.runtime.collector import look_less_often
 from quantum.errors import StopError
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ async def run_worker(app: App) -> None:
     ------
     StopError
         The worker must end, and why.
+    Exception
+        What a task, a timer or a service of the application has raised.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -36,10 +38,11 @@ async def run_worker(app: App) -> None:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         running = app.engine_service.running
         if running is not None:
-            await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+            crashing = loop.create_task(app.wait_for_stopped(), name="crash")
+            await asyncio.wait([running, stopping, crashing], return_when=asyncio.FIRST_COMPLETED)
+            crashing.cancel()
     finally:
         stopping.cancel()
-        app.engine.stop()
         await _end(app, starting)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -48,11 +51,13 @@ async def run_worker(app: App) -> None:
     running = app.engine_service.running
     if running is not None and running.done() and not running.cancelled():
         running.result()
+    if app.crash_reason is not None:
+        raise app.crash_reason
 
 
 async def _end(app: App, starting: asyncio.Task[None]) -> None:
-    await app.engine_service.finish(FINISH_S)
     if not starting.done():
+        await app.engine_service.finish(FINISH_S)
         starting.cancel()
         with suppress(asyncio.CancelledError):
             await starting
@@ -60,13 +65,8 @@ async def _end(app: App, starting: asyncio.Task[None]) -> None:
 
 
 def run(app: App) -> NoReturn:
-    """Run an application as this process; the exit status is 0 after a stop that was asked for, 1 after an error.
-
-    The garbage collector is told that what exists now stays, and to look less often: events are freed by their reference count.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    """Run an application as this process; the exit status is 0 after a stop that was asked for, 1 after an error."""
+    look_less_often()
     try:
         asyncio.run(run_worker(app))
     except StopError as error:

@@ -50,7 +50,7 @@ class ModelCache:
 
 def create_agents(wiring: Wiring) -> None:
     """Bind the handlers: states by symbol, the active models in every partition."""
-    settings = SignalSettings()
+    settings = wiring.options(SignalSettings)
     rules = logic.Rules(
         venue=wiring.settings.venue,
         models=wiring.settings.models,

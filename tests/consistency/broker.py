@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 PARTITIONS = 4
 
@@ -83,13 +83,53 @@ def read(
     return rows
 
 
-def stable_and_end(bootstrap: str, topic: str) -> list[tuple[int, int]]:
-    """Return of each partition the last stable offset and the end offset: equal where no transaction hangs."""
-    ends: list[tuple[int, int]] = []
-    for isolation in ("read_committed", "read_uncommitted"):
-        reader = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{topic}-ends", "isolation.level": isolation})
-        partitions = sorted(reader.list_topics(topic, timeout=10).topics[topic].partitions)
-        found = [reader.get_watermark_offsets(TopicPartition(topic, number), timeout=10)[1] for number in partitions]
-        ends = [(end, 0) for end in found] if not ends else [(stable, end) for (stable, _), end in zip(ends, found, strict=True)]
-        reader.close()
-    return ends
+def read_to_end(bootstrap: str, topic: str, isolation: str = "read_committed") -> Iterator[Row]:
+    """Yield a topic's records from its beginning to its end as it is now, markers passed.
+
+    Raises
+    ------
+    TimeoutError
+        Nothing comes for 30 s: a transaction is open, or the broker is away.
+    """
+    settings = {"group.id": f"{topic}-reader", "isolation.level": isolation, "enable.auto.commit": False, "enable.partition.eof": True}
+    consumer = Consumer({"bootstrap.servers": bootstrap, **settings})
+    pending = {TopicPartition(topic, number, 0) for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions}
+    consumer.assign(list(pending))
+    heard = time.monotonic()
+    try:
+        while pending:
+            for message in consumer.consume(10_000, 0.1):
+                heard = time.monotonic()
+                error = message.error()
+                if error is None:
+                    yield _row(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    pending.discard(TopicPartition(topic, int(message.partition() or 0)))
+                elif not error.retriable():
+                    raise KafkaException(error)
+            if time.monotonic() - heard > 30.0:
+                raise TimeoutError(f"{topic}: nothing for 30 s, {len(pending)} partitions are not at their end")
+    finally:
+        consumer.close()
+
+
+def ends(bootstrap: str, topics: Iterable[str] = (), *, committed: bool = False) -> dict[tuple[str, int], int]:
+    """Return the end offset, or the last stable offset, of every partition of topics; without topics, of all on the broker."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})
+    wanted = set(topics)
+    request = {
+        TopicPartition(name, number): OffsetSpec.latest()
+        for name, topic in admin.list_topics(timeout=10).topics.items()
+        for number in topic.partitions
+        if not wanted or name in wanted
+    }
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    answers = admin.list_offsets(request, isolation_level=level, request_timeout=10)
+    return {(at.topic, at.partition): future.result().offset for at, future in answers.items()}
+
+
+def hanging(bootstrap: str, topics: Iterable[str] = ()) -> list[tuple[str, int]]:
+    """Return the partitions whose last stable offset is before their end: a transaction is open there."""
+    topics = list(topics)
+    stable = ends(bootstrap, topics, committed=True)
+    return [at for at, end in ends(bootstrap, topics).items() if stable.get(at, -1) < end]

@@ -1,4 +1,4 @@
-"""Workers as processes that are killed, stopped and started while records are fed, and the judgement afterwards."""
+"""Workers as processes, the records that they are fed, and the judgement of what they wrote."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
+from infra.local import tether
 from tests.consistency import broker
 
 KEYS = 100
+_GRACE_S = 15.0
+_COMMAND = (sys.executable, "-m", "tests.consistency.count_app")
 
 
 class WorkerProcess:
@@ -31,26 +33,45 @@ class WorkerProcess:
     environment
         What it gets besides the test's own environment.
     log
-        Where its output goes.
+        Where its output goes; a process that takes its place appends.
+    fault
+        What its first process is armed with, see :mod:`processors.runtime.faults`.
     """
 
-    def __init__(self, number: int, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, number: int, environment: Mapping[str, str], log: Path, fault: str = "") -> None:
         self.number = number
-        self._environment = {**os.environ, **environment, "WORKER": str(number)}
+        self.dump = log.with_suffix(".json")
+        self._environment = {**os.environ, **environment, "WORKER": str(number), "DUMP": str(self.dump)}
         self._log = log
-        self._process = self._begin("")
+        self._from = 0
+        self._process = self.begin(fault)
 
-    def _begin(self, fault: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.consistency.count_app"]
-        with self._log.open("wb") as log:
-            return subprocess.Popen(command, env={**self._environment, "QUANTUM_FAULT": fault}, stdout=log, stderr=log)
+    def begin(self, fault: str = "") -> subprocess.Popen[bytes]:
+        """Start a process of this identity; it ends with the thread that starts it."""
+        command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(int(signal.SIGKILL)), *_COMMAND]
+        with self._log.open("ab") as log:
+            self._from = log.tell()
+            self._process = subprocess.Popen(command, env={**self._environment, "QUANTUM_FAULT": fault}, stdout=log, stderr=log)
+        return self._process
+
+    @property
+    def said(self) -> str:
+        """What its process has written."""
+        with self._log.open("rb") as log:
+            log.seek(self._from)
+            return log.read().decode(errors="replace")
+
+    @property
+    def works(self) -> bool:
+        """Whether its process has had partitions."""
+        return " works on [(" in self.said
 
     def await_work(self, limit_s: float = 30.0) -> None:
         """Wait until it has its partitions."""
         deadline = time.monotonic() + limit_s
-        while b" works on " not in self._log.read_bytes():
+        while not self.works:
             if time.monotonic() > deadline or self._process.poll() is not None:
-                raise AssertionError(f"worker {self.number} does not work: {self._log.read_text()[-2000:]}")
+                raise AssertionError(f"worker {self.number} does not work: {self.said[-2000:]}")
             time.sleep(0.05)
 
     @property
@@ -58,23 +79,15 @@ class WorkerProcess:
         """The exit status, None while it runs."""
         return self._process.poll()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def kill(self, next_fault: str = "") -> None:
         """Kill it and start it again, armed with a fault."""
         self._process.kill()
         self._process.wait()
-        self._process = self._begin(next_fault)
-
-    def await_fault(self, limit_s: float) -> None:
-        """Wait until its fault has killed it, and start it again."""
-        if self._process.wait(limit_s) != -signal.SIGKILL:
-            raise AssertionError(f"worker {self.number} ended with {self._process.returncode}: {self._log.read_text()[-2000:]}")
-        self._process = self._begin("")
-
-    def stop(self, seconds: float) -> None:
-        """Let it sleep."""
-        self._process.send_signal(signal.SIGSTOP)
-        time.sleep(seconds)
-        self._process.send_signal(signal.SIGCONT)
+        self.begin(next_fault)
 
     def end(self) -> tuple[int, float]:
         """Ask it to stop; return its exit status and how long it took."""
@@ -82,38 +95,87 @@ class WorkerProcess:
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
-            return self._process.wait(15), time.monotonic() - started
+            return self._process.wait(_GRACE_S), time.monotonic() - started
+        except subprocess.TimeoutExpired:
+            return -signal.SIGKILL, time.monotonic() - started
         finally:
             self._process.kill()
             self._process.wait()
 
 
 class Feed(threading.Thread):
-    """Writes numbered records at a rate until it is told to end; ``count`` is then a multiple of the keys."""
+    """Writes numbered records at a rate up to a limit or until it is told to end; ``count`` is then a multiple of the keys.
 
-    def __init__(self, bootstrap: str, topic: str, rate: float) -> None:
+    Parameters
+    ----------
+    bootstrap
+        Bootstrap servers.
+    topic
+        Where the records go.
+    rate
+        Records a second.
+    limit
+        How many to write, a multiple of the keys; None for no limit.
+
+    Attributes
+    ----------
+    ended
+        When the last record was acknowledged, by the monotonic clock.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, rate: float, limit: int | None = None) -> None:
         super().__init__(daemon=True)
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "enable.idempotence": True})
+        settings = {"linger.ms": 5, "enable.idempotence": True, "log_level": 2, "on_delivery": self._delivered}
+        self._producer = Producer({"bootstrap.servers": bootstrap, **settings})
         self._topic = topic
         self._rate = rate
+        self._limit = limit
         self._end = threading.Event()
+        self._undelivered: KafkaError | None = None
         self.count = 0
+        self.ended = 0.0
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        self._undelivered = self._undelivered or error
 
     def run(self) -> None:
         """Write."""
         started = time.monotonic()
-        while not self._end.is_set():
+        while not self._end.is_set() and self.count != self._limit:
             for number in range(self.count, self.count + KEYS):
-                self._producer.produce(self._topic, str(number), str(number % KEYS))
+                self._produce(number)
             self.count += KEYS
             self._producer.poll(0)
             self._end.wait(max(0.0, started + self.count / self._rate - time.monotonic()))
         self._producer.flush()
+        self.ended = time.monotonic()
+
+    def _produce(self, number: int) -> None:
+        while True:
+            try:
+                self._producer.produce(self._topic, str(number), str(number % KEYS))
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def stop(self) -> None:
+        """End soon."""
+        self._end.set()
 
     def finish(self) -> int:
-        """End and return how many records were written."""
-        self._end.set()
+        """End, with a limit once that is reached; wait until all is written, and return how many records that was.
+
+        Raises
+        ------
+        AssertionError
+            A record did not reach the broker: what follows would prove nothing.
+        """
+        if self._limit is None:
+            self.stop()
         self.join()
+        if self._undelivered is not None:
+            raise AssertionError(f"the input itself is incomplete: {self._undelivered.str()}")
         return self.count
 
 
@@ -127,7 +189,7 @@ class Verdict:
     out_of_order: int = 0
 
 
-def judge(rows: list[broker.Row], count: int) -> Verdict:
+def judge(rows: Iterable[broker.Row], count: int) -> Verdict:
     """Return what is wrong with outputs: each key must show 1, 2, ..., count / keys, once and in order."""
     seen: dict[str, list[int]] = defaultdict(list)
     for row in rows:
@@ -139,22 +201,3 @@ def judge(rows: list[broker.Row], count: int) -> Verdict:
         over_counted=sum(value > each for values in seen.values() for value in set(values)),
         out_of_order=sum(values != sorted(values) for values in seen.values()),
     )
-
-
-def table_of(rows: list[broker.Row]) -> Counter[str]:
-    """Return the table that a changelog describes."""
-    table: Counter[str] = Counter()
-    for row in rows:
-        table[row.key] = int(row.value)
-    return table
-
-
-@contextmanager
-def workers(count: int, environment: Mapping[str, str], folder: Path) -> Iterator[list[WorkerProcess]]:
-    """Run workers for the time of a block; however it ends they do."""
-    started = [WorkerProcess(number, environment, folder / f"worker-{number}.log") for number in range(count)]
-    try:
-        yield started
-    finally:
-        for worker in started:
-            worker.end()

@@ -1,4 +1,4 @@
-"""A control that must fail: the runtime with its transactions switched off, to show that the campaigns would notice."""
+"""Controls that must fail: the runtime without its transactions, or without one of their safeguards, to show that the campaigns notice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from processors.runtime.connections import Connections
 from processors.runtime.membership import Membership
 from processors.runtime.producer import Outcome, Work
 
@@ -27,3 +28,8 @@ def switch_transactions_off() -> None:
         return Outcome.COMMITTED
 
     Membership._commit = commit  # type: ignore[method-assign]  # the control's purpose
+
+
+def keep_producers() -> None:
+    """Make workers of this process go on with a producer of which requests may still be under way, as librdkafka's users do."""
+    Connections.log = lambda *_, **__: None  # type: ignore[method-assign]  # the control's purpose

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from tests.consistency.network import Network, network
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +23,13 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
     except KafkaException as error:
         pytest.fail(f"no broker at {servers}: {error}")
     return servers
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """A broker behind a proxy that disturbs."""
+    with network(tmp_path_factory.mktemp("network")) as made:
+        yield made
 
 
 @pytest.fixture

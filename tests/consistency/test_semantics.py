@@ -298,7 +298,7 @@ def test_what_is_not_supported_names_itself(bootstrap: str, prefix: str) -> None
                 pass
 
     with pytest.raises(ConfigurationError, match="store"):
-        make(prefix, bootstrap, store="rocksdb://")
+        make(prefix, bootstrap, store="aerospike://")
 
 
 async def test_a_missing_source_topic_stops_the_worker(bootstrap: str, prefix: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.topology import NODES, STAGES, TOPICS, Kind, Node, readers, writers
+from processors.topology import NODES, REPLAY_MS, STAGES, TOPICS, Kind, Node, readers, writers
 
 ROOT = Path(__file__).parents[2]
 READ_CALLS = {"react", "sweep"}
@@ -103,3 +103,10 @@ def test_logic_is_pure() -> None:
 
 def test_kinds() -> None:
     assert {node.kind for node in NODES.values()} == set(Kind)
+
+
+def test_no_input_of_a_stage_is_deleted_before_the_stage_can_no_longer_be_run_again() -> None:
+    for stage in STAGES:
+        for name in NODES[stage].reads:
+            kept_ms = TOPICS[name].retention_ms
+            assert kept_ms is None or kept_ms >= REPLAY_MS, name

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,28 +16,23 @@ from typing import Any
 
 import psutil
 import pytest
+from confluent_kafka import Producer
 
 from connectors.clickhouse.client import open_client
+from connectors.kafka.config import client_config
 from infra.local.stack import Stack
 from processors.components import read_all
+from processors.topology import STAGES
 from quantum.home import Home
-from quantum.settings import Settings
 from schemas.market.records import MarketTick
+from tests.consistency.pipeline import differences, kill, replay, settings_of, start_demo, worker_pid
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(420)]
 
 RECORDED = Path(os.environ.get("QUANTUM_DATA", Path(__file__).parents[3] / "shared" / "data")) / "binance_raw"
 HEAD = 2_000
+KILLED = ("features-0", "risk-0", "positions-0", "exits-0", "learning-0")
 Trade = tuple[str, str, int]
-
-
-def demo(home: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start the demo with servers on free ports of its own."""
-    stack = Stack(Home(home), ports={"kafka": 0, "registry": 0, "store": 0})
-    stack.up()
-    environment = {**os.environ, "QUANTUM_HOME": str(home)}
-    command = [sys.executable, "-m", "quantum", "demo", *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finish(process: subprocess.Popen[str], limit_s: float = 300) -> str:
@@ -57,14 +51,6 @@ def until(done: Callable[[], Any], limit_s: float) -> Any:
     return found
 
 
-def worker_pid(home: Path, name: str) -> int | None:
-    """Return the process id of a worker of the demo, None while it has none."""
-    try:
-        return int(json.loads((home / "run" / f"{name}.process.json").read_text())["pid"])
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """A home whose servers are ended after the test, whatever happened."""
@@ -75,13 +61,15 @@ def home(tmp_path: Path) -> Iterator[Path]:
     assert not left, f"still running: {left}"
 
 
-def test_frames_become_closed_trades_though_a_worker_is_killed(home: Path) -> None:
+def test_frames_become_closed_trades_though_workers_are_killed_and_every_decision_can_be_taken_again(home: Path) -> None:
     summary_file = home.parent / "summary.json"
-    process = demo(home, "--seconds", "80", "--summary", str(summary_file))
+    process = start_demo(home, "--seconds", "80", "--keep-up", "--summary", str(summary_file))
     try:
         first = until(lambda: worker_pid(home, "features-0"), 120)
         time.sleep(25)
-        os.kill(first, signal.SIGKILL)
+        for name in KILLED:
+            assert kill(home, name)
+            time.sleep(4)
         second = until(lambda: (pid := worker_pid(home, "features-0")) != first and pid, 20)
         assert psutil.pid_exists(second)
         output = finish(process)
@@ -94,7 +82,7 @@ def test_frames_become_closed_trades_though_a_worker_is_killed(home: Path) -> No
     assert summary["closed_trades"] >= 1
     assert summary["dead_letters"] == {}
     assert summary["lag"] == dict.fromkeys(summary["lag"], 0)
-    assert [error.split(":")[0] for error in summary["errors"]] == ["features-0"]
+    assert [error.split(":")[0] for error in summary["errors"]] == list(KILLED)
     records, rows = summary["records_per_topic"], summary["rows_per_table"]
     for topic in ("exchange.raw", "market.tick", "market.quote", "market.klines", "market.funding", "features", "signal.score"):
         assert records[topic] > 0, topic
@@ -102,10 +90,20 @@ def test_frames_become_closed_trades_though_a_worker_is_killed(home: Path) -> No
         assert records[topic] > 0, topic
         assert rows[topic.replace(".", "_")] == records[topic], topic
     assert set(summary["latency_ms"]) >= {"market", "features", "signals", "governance", "risk", "execution", "positions", "journal"}
+    books, wrong = differences(settings_of(home))
+    assert (wrong, books.doubled, books.fills) == ([], 0, summary["fills"])
+    verdicts = replay(home)
+    assert [verdict["notes"] for verdict in verdicts] == [[]] * len(STAGES)
+    assert all(verdict["records"] and verdict["keys"] and verdict["outputs"] for verdict in verdicts)
+    twice, closed = settings_of(home), next(read_all(settings_of(home), "trade.closed"))[0]
+    producer = Producer(client_config(twice.kafka))
+    producer.produce("trade.closed", closed.value(), closed.key(), closed.partition() or 0, headers=closed.headers())
+    producer.flush()
+    assert [(verdict["stage"], verdict["surplus"], verdict["missing"]) for verdict in replay(home, "journal")] == [("journal", 1, 0)]
 
 
 def test_an_interrupted_demo_ends_everything(home: Path) -> None:
-    process = demo(home, "--seconds", "200")
+    process = start_demo(home, "--seconds", "200")
     until(lambda: worker_pid(home, "journal-0"), 120)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -146,16 +144,14 @@ def recording(folder: Path) -> Counter[Trade]:
 
 def test_every_trade_of_a_recording_is_once_on_the_topic_and_in_the_history(home: Path, tmp_path: Path) -> None:
     expected = recording(tmp_path / "recording")
-    process = demo(
+    process = start_demo(
         home, "--source", f"replay:{tmp_path / 'recording'}", "--speed", "max", "--keep-up", "--summary", str(tmp_path / "s.json")
     )
     try:
         finish(process)
     finally:
         process.kill()
-    endpoints = Home(home).endpoints()
-    assert endpoints is not None
-    settings = Settings(home=home, kafka=endpoints.kafka, registry=endpoints.registry, clickhouse=endpoints.clickhouse)
+    settings = settings_of(home)
     on_topic = Counter(
         (record.venue, record.symbol, record.trade_id) for _, record in read_all(settings, "market.tick") if isinstance(record, MarketTick)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -16,24 +17,40 @@ from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from connectors.exchange.orders.ledger import FACTS
+from connectors.exchange.orders.events import OrderSeen
+from connectors.exchange.orders.ledger import FACTS, Ledger, Result
+from connectors.exchange.orders.results import ResultLog
 from connectors.kafka.headers import header_map
 from connectors.kafka.topics import TopicSpec, apply
+from quantum.errors import FencedError
 from quantum.trace import CAUSATION, TRACEPARENT, Headers, root_headers
 from schemas.codec import RecordCodec, schema_text
 from schemas.common import Liquidity, OrderAction, OrderStatus, OrderType, Origin, Side, TimeInForce
 from schemas.execution.records import AccountBalance, ExecutionResult, OrderCommand
 from schemas.record import Record
 from tests.conftest import RunningStack
-from tests.integration.gateway_process import PARTITIONS, RECORDS, Arguments, partitions_of, publisher_of, registry_at
+from tests.integration.gateway_process import PARTITIONS, RECORDS, Arguments, partitions_of, publisher_of, registry_at, topics_of
 from tests.integration.venue_process import VenueProcess, running_venue
 from tests.unit.exchange.orders.commands import command
 
 pytestmark = pytest.mark.stack
 
 FINAL = {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
+
+
+def end_of(consumer: Consumer, topic: str, partition: int) -> int:
+    """Return the end of a partition; of a topic that was made just now the leader may not know yet."""
+    for _ in range(50):
+        try:
+            return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1])
+        except KafkaException as error:
+            if error.args[0].name() not in ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART"):
+                raise
+            time.sleep(0.2)
+    raise AssertionError(f"{topic} {partition} has no leader")
 
 
 @dataclass
@@ -71,16 +88,35 @@ class Bench:
         codec: RecordCodec[Any] = RecordCodec(f"{topic}-value", RECORDS[name], registry_at(self.arguments.registry))
         consumer = Consumer({"bootstrap.servers": self.arguments.kafka, "group.id": "reader", "enable.auto.commit": False})
         try:
-            ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p))[1] for p in range(PARTITIONS)}
-            consumer.assign([TopicPartition(topic, p, 0) for p in ends])
+            ends = {p: end_of(consumer, topic, p) for p in range(PARTITIONS)}
+            consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end > 0])
             found: list[tuple[Any, Headers]] = []
-            while len(found) < sum(ends.values()):
+            while any(place.offset < ends[place.partition] for place in consumer.position(consumer.assignment())):
                 for message in consumer.consume(1_000, 0.1):
                     assert message.error() is None
                     found.append((codec.decode(message.value() or b""), header_map(message)))
             return found
         finally:
             consumer.close()
+
+    def active(self) -> str:
+        """Return the instance that has the partition of the account, empty where none has."""
+        ours = partitions_of("paper")[0]
+        admin = AdminClient({"bootstrap.servers": self.arguments.kafka})
+        try:
+            group = admin.describe_consumer_groups([self.arguments.prefix])[self.arguments.prefix].result(10)
+        except KafkaException as error:
+            if error.args[0].name() not in ("COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"):
+                raise
+            return ""
+        for member in group.members:
+            if any(place.partition == ours for place in member.assignment.topic_partitions):
+                return str(member.group_instance_id)
+        return ""
+
+    def until_active(self, *instances: str) -> None:
+        """Wait until one of some instances has the partition of the account."""
+        self.until(lambda: self.active() in instances, 40)
 
     def results(self) -> list[ExecutionResult]:
         """Return all results."""
@@ -273,9 +309,116 @@ def test_killed_at_random_points_every_command_reaches_the_venue_once(bench: Ben
     bench.until(lambda: bench.finished(set(names)) and bench.committed() == total)
     check_against_the_venue(bench, set(names))
     assert "has an order with this id" not in bench.log(), "an order was sent twice"
-    repeats = Counter(result.event_id for result in bench.results())
     assert {result.client_order_id for result in bench.results()} == set(names)
-    assert sum(repeats.values()) - len(repeats) <= kills, "only what was being said when it was killed may be said again"
+    check_that_each_is_there_once(bench, set(names))
+
+
+def check_that_each_is_there_once(bench: Bench, names: set[str]) -> None:
+    """By the venue's own ledger each order was accepted once; by the results each has one end, and one beginning before it."""
+    at_venue = Counter(
+        row["clientOrderId"]
+        for symbol in ("BTCUSDT", "ETHUSDT")
+        for row in bench.venue.signed("/fapi/v1/allOrders", symbol=symbol, limit=1_000)
+        if row["clientOrderId"] in names
+    )
+    assert at_venue == dict.fromkeys(names, 1)
+    assert "has an order with this id" not in bench.log(), "an order was sent twice"
+    chains: dict[str, list[ExecutionResult]] = {}
+    for result in bench.results():
+        chains.setdefault(result.client_order_id, []).append(result)
+    assert chains.keys() == names
+    for name, chain in chains.items():
+        assert len({result.event_id for result in chain}) == len(chain), "something was said twice"
+        assert sum(result.status in FINAL for result in chain) == 1, [(each.event_id, each.status) for each in chain]
+        assert chain[0].event_id == f"{name}:ACCEPTED"
+        assert chain[-1].status in FINAL
+
+
+@pytest.mark.timeout(400)
+def test_two_gateways_killed_stopped_and_lied_to(bench: Bench, unique: str) -> None:
+    """The second takes over from one that is dead or asleep; one that wakes up with an order in hand neither sends nor says anything."""
+    randomly = random.Random(unique)
+    running = {name: bench.start(name) for name in ("one", "two")}
+    bench.until_active(*running)
+    names: list[str] = []
+
+    def feed() -> None:
+        batch = [f"{unique}-{len(names) + n}" for n in range(10)]
+        bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=1, hang_seconds=randomly.choice([0, 2]))
+        bench.send(
+            *(
+                market(name, "BTCUSDT" if n % 4 < 2 else "ETHUSDT", Side.BUY if n % 2 else Side.SELL)
+                for n, name in enumerate(batch, len(names))
+            )
+        )
+        names.extend(batch)
+        time.sleep(randomly.uniform(0.05, 0.6))
+
+    for what in ("stop", "kill", "kill the other", "replace", "stop", "kill both"):
+        bench.until_active(*running)
+        active = bench.active()
+        other = "two" if active == "one" else "one"
+        feed()
+        if what == "stop":
+            running[active].send_signal(signal.SIGSTOP)
+            feed()
+            bench.until_active(other)
+            time.sleep(randomly.uniform(0.0, 5.0))
+            running[active].send_signal(signal.SIGCONT)
+            continue
+        victims = {"kill": [active], "kill the other": [other], "replace": [active], "kill both": [active, other]}[what]
+        for victim in victims:
+            running[victim].kill()
+            running[victim].wait(10)
+        if what == "replace":
+            bench.until_active(other)
+        for victim in victims:
+            running[victim] = bench.start(victim)
+    bench.until(lambda: bench.finished(set(names)) and bench.committed() == len(names), 90)
+    assert [process.poll() for process in running.values()] == [None, None]
+    check_against_the_venue(bench, set(names))
+    check_that_each_is_there_once(bench, set(names))
+
+
+def test_who_takes_a_partition_fences_who_had_it(bench: Bench, unique: str) -> None:
+    topics = topics_of(bench.arguments)
+
+    def accepted(name: str) -> list[Result]:
+        ledger = Ledger()
+        ledger.expect(market(name), {}, 0)
+        seen = OrderSeen(client_order_id=name, venue_order_id=name, status=OrderStatus.ACCEPTED, executed=Decimal(0), event_ts=1)
+        return ledger.seen(seen, name)
+
+    def log_of_results() -> ResultLog:
+        made = ResultLog(bench.arguments.kafka, topics.results, topics.result_codec, unique)
+        made.take([0])
+        return made
+
+    def say(results: ResultLog, *names: str) -> None:
+        for name in names:
+            for result in accepted(name):
+                results.add(0, result)
+        results.flush()
+
+    first = log_of_results()
+    say(first, "1", "2")
+    open_producer = first._producers[0]
+    open_producer.begin_transaction()
+    open_producer.produce(topics.results, topics.result_codec.encode(accepted("3")[0].record), b"paper", 0)
+    assert open_producer.flush(10) == 0
+    second = log_of_results()
+    say(second, "4")
+    third = log_of_results()
+    say(third, "5")
+    with pytest.raises(FencedError):
+        say(second, "6")
+    assert second.lost == {0}
+    say(second, "7")
+    say(third, "8")
+    third._begin(0, time.monotonic() + 10)
+    waiting = [*accepted("8"), *accepted("9")]
+    assert third._not_said(0, waiting) == waiting[1:]
+    assert [result.client_order_id for result in bench.results()] == ["1", "2", "4", "5", "8"]
 
 
 def test_what_cannot_be_read_is_passed_over(bench: Bench, unique: str) -> None:

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
@@ -20,6 +22,7 @@ from connectors.registry.client import Registry
 from processors.components import publisher, read_all, read_from
 from processors.contracts import apply_schemas, apply_tables, apply_topics, check_schemas, compare_topics
 from processors.topology import TOPICS
+from quantum.metrics import addresses
 from quantum.settings import Settings
 from schemas.codec import RecordCodec
 from schemas.common import FrameKind
@@ -64,6 +67,11 @@ def start(settings: Settings, worker: str) -> subprocess.Popen[bytes]:
 def workers(settings: Settings) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Two workers of the market stage, ended after the test."""
     started = [start(settings, "0"), start(settings, "1")]
+    deadline = time.monotonic() + 60
+    while not all("works on [(" in (Path(settings.home) / f"market-{worker}.log").read_text() for worker in "01"):
+        assert time.monotonic() < deadline
+        assert [process.poll() for process in started] == [None, None]
+        time.sleep(0.1)
     yield started
     for process in started:
         process.send_signal(signal.SIGTERM)
@@ -88,6 +96,21 @@ def letters(settings: Settings) -> list[Any]:
     return list(read_from(settings.kafka, {("exchange.raw.dlq", p): 0 for p in range(settings.partitions)}))
 
 
+def taken(settings: Settings) -> dict[str, float]:
+    """Return how many frames each worker has taken, by its own count."""
+    found = {}
+    for name, port in addresses(settings.folders.run):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            found[name] = sum(
+                sample.value
+                for family in families
+                for sample in family.samples
+                if sample.name == "quantum_records_in_total" and sample.labels["topic"] == "exchange.raw"
+            )
+    return found
+
+
 def test_good_frames_become_ticks_and_bad_ones_dead_letters(settings: Settings, workers: list[subprocess.Popen[bytes]]) -> None:
     symbols = [f"T{i}USDT" for i in range(12)]
     with publisher(settings, "feed") as out:
@@ -110,6 +133,11 @@ def test_good_frames_become_ticks_and_bad_ones_dead_letters(settings: Settings, 
         time.sleep(0.5)
     found = [(tick.symbol, tick.trade_id) for tick in ticks(settings)]
     assert sorted(found) == sorted([*((symbol, i) for symbol in symbols for i in range(1, 51)), (symbols[1], 51)])
+
+    shares = taken(settings)
+    assert shares.keys() == {"market-0", "market-1"}
+    assert min(shares.values()) > 0, "one worker did all the work"
+    assert sum(shares.values()) == 605
 
     dead = letters(settings)
     assert len(dead) == 4

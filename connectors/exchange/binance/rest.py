@@ -148,6 +148,7 @@ class BinanceRest:
         security: Security = Security.NONE,
         *,
         urgent: bool = False,
+        not_after: float | None = None,
     ) -> bytes:
         """Send a request; return the body of its answer.
 
@@ -165,6 +166,9 @@ class BinanceRest:
             Whether the request carries a time and a signature.
         urgent
             Whether it may use what is left of the weight limit: orders and their queries.
+        not_after
+            Monotonic time after which it is not signed any more. The venue refuses it ``recv_window_ms`` after it was signed, so
+            that a process that was stopped in between cannot have it acted on later than the sum of the two.
 
         Raises
         ------
@@ -180,7 +184,12 @@ class BinanceRest:
                 if security is Security.SIGNED:
                     if time.monotonic() - self._clock_read > CLOCK_IS_GOOD_FOR_S:
                         await self.read_clock()
-                    query = signed_query(self._secret, parameters or {}, self.now_us() // 1_000, self.recv_window_ms)
+                    signed_ms = self.now_us() // 1_000
+                    if not_after is not None and time.monotonic() > not_after:
+                        raise NotSentError(
+                            f"{method} {path} was held up for too long before it was sent", "it is sent again if it still may"
+                        )
+                    query = signed_query(self._secret, parameters or {}, signed_ms, self.recv_window_ms)
                 else:
                     query = query_of(parameters or {})
                 return await self._once(method, path, query, urgent=urgent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import inf
@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.exchange.orders.history import read_results
 from connectors.exchange.orders.offsets import OffsetTracker
+from connectors.exchange.orders.results import ResultLog
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
@@ -98,9 +99,12 @@ class CommandLog:
         Group, limits and times.
     on_corrupt
         Called on the consumer's thread with a command that cannot be read; it is passed over afterwards.
+    results
+        Written by whoever has the commands' partitions.
     """
 
-    def __init__(self, bootstrap: str, topics: CommandTopics, settings: OrdersSettings, on_corrupt: OnCorrupt) -> None:
+    def __init__(self, bootstrap: str, topics: CommandTopics, settings: OrdersSettings, on_corrupt: OnCorrupt, results: ResultLog) -> None:
+        self._results = results
         self._bootstrap = bootstrap
         self._topics = topics
         self._settings = settings
@@ -146,9 +150,27 @@ class CommandLog:
         self._poll_over = asyncio.Event()
         return polled
 
+    @property
+    def heard(self) -> bool:
+        """Whether the group was heard just now; not so after a long pause, in which partitions may have gone to others."""
+        return time.monotonic() - self._last_poll <= self._settings.stall_s
+
+    def has(self, partition: int | None) -> bool:
+        """Return whether a partition is this process's, as far as it has heard."""
+        return partition in self._tenures
+
+    async def has_been_told(self, partitions: Collection[int], timeout_s: float = 15.0) -> bool:
+        """Return whether the group takes partitions away that Kafka says another process writes."""
+        deadline = time.monotonic() + timeout_s
+        while any(self.has(partition) for partition in partitions):
+            if time.monotonic() > deadline:
+                return False
+            await self._poll_over.wait()
+        return True
+
     async def owns(self, delivered: Delivered) -> bool:
         """Return whether a command is still this process's; after a long pause only once the group has been heard again."""
-        if time.monotonic() - self._last_poll > self._settings.stall_s:
+        while not self.heard:
             await self._poll_over.wait()
         return self._tenures.get(delivered.partition) == delivered.tenure
 
@@ -247,6 +269,7 @@ class CommandLog:
             self._polled.gained.append(partition.partition)
         self._paused = False
         numbers = [partition.partition for partition in partitions]
+        self._results.take(numbers)
         since_ms = int((time.time() - self._settings.history_s) * 1_000)
         self._polled.said += read_results(self._bootstrap, self._topics.results, self._topics.result_codec, numbers, since_ms)
 
@@ -255,6 +278,12 @@ class CommandLog:
         numbers = {partition.partition for partition in partitions}
         for number in numbers:
             self._tenures.pop(number, None)
+        try:
+            self._results.flush()
+        except (FencedError, RetryError) as problem:
+            log.warning("partitions %s are given up with results unsaid, their next owner finds them: %s", sorted(numbers), problem)
+        self._results.drop(numbers)
+        for number in numbers:
             self._trackers.pop(number, None)
             self._to_commit.pop(number, None)
         self._polled.lost += sorted(numbers)

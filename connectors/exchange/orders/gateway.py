@@ -1,7 +1,7 @@
 """The order gateway: commands from the log to the venue, results and balances from the venue to the log.
 
 What it promises: every command is acted on at the venue once, in effect; every fill and every state of an order is on the log
-once, as long as this process lives, and after it was killed at the worst moment again with the same ``event_id``.
+once, whatever is killed or stopped.
 
 How: a command's offset is committed only after its outcome has been stored. What was said before is read back from the log when
 a partition comes, so the gateway has no state of its own; a command that an earlier process may have sent is looked up at the venue
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from random import Random
 
 from connectors.exchange.binance.rest import BinanceRest, VenueAwayError
@@ -21,22 +22,23 @@ from connectors.exchange.orders.balance import BalanceReport
 from connectors.exchange.orders.commands import CommandLog, CommandTopics, Delivered, OnCorrupt
 from connectors.exchange.orders.dialect import UserEvent
 from connectors.exchange.orders.events import FillSeen, OrderSeen, Refused
-from connectors.exchange.orders.ledger import Ledger, Order, Result
+from connectors.exchange.orders.ledger import Ledger, Order
+from connectors.exchange.orders.results import ResultLog
 from connectors.exchange.orders.sender import Sender
 from connectors.exchange.orders.settings import OrdersSettings
-from connectors.exchange.orders.sink import FLUSH_S, RecordSink
+from connectors.exchange.orders.sink import RecordSink
+from connectors.exchange.orders.speaker import Speaker
 from connectors.exchange.orders.trading import TradingAccount
 from connectors.exchange.orders.user_stream import UserStream
 from connectors.exchange.tasks import sleep_unless, together
 from connectors.exchange.venues import venue_named
-from quantum.errors import FencedError, RetryError, VenueError
+from quantum.errors import FencedError, VenueError
 from schemas.common import OrderAction, OrderStatus
 from schemas.execution.records import OrderCommand
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.05
-FLUSH_ATTEMPTS = 8
 GRACE_S = 5.0
 
 
@@ -55,8 +57,10 @@ class OrderGateway:
         The log of commands.
     topics
         Names of the topics that are written.
+    results
+        Where results go.
     sink
-        Where results and balances go.
+        Where balances go.
     random
         Source of the jitter of retries.
     """
@@ -68,14 +72,13 @@ class OrderGateway:
         stream_url: str,
         commands: CommandLog,
         topics: CommandTopics,
+        results: ResultLog,
         sink: RecordSink,
         random: Random,
     ) -> None:
         self._account = account
         self._settings = settings
         self._commands = commands
-        self._topics = topics
-        self._sink = sink
         self._random = random
         self._ledger = Ledger()
         self._sender = Sender(account, random)
@@ -84,6 +87,7 @@ class OrderGateway:
         self._due: dict[str, float] = {}
         self._missed: dict[str, int] = {}
         self._balance = BalanceReport(account, settings, topics.balances, sink, random)
+        self._speaker = Speaker(commands, self._ledger, results, self._balance.hurry)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -97,8 +101,11 @@ class OrderGateway:
             Results cannot be stored; the process must begin again, and will find everything on the log.
         """
         try:
-            await together(self._take_commands(stop), self._stream_until(stop), self._look_at_orders(stop), self._balance.run(stop))
+            work = (self._take_commands(stop), self._stream_until(stop), self._look_at_orders(stop))
+            await together(*work, self._balance.run(stop), self._speaker.run(stop))
             await self._finish_in_hand()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._speaker.store(), GRACE_S)
         finally:
             for task in self._lanes.values():
                 task.cancel()
@@ -118,6 +125,7 @@ class OrderGateway:
             polled = await self._commands.poll()
             if self._failure.done():
                 self._failure.result()
+            self._speaker.forget(polled.lost)
             for partition in polled.lost:
                 self._ledger.drop(partition)
             for partition, result, headers in polled.said:
@@ -126,6 +134,7 @@ class OrderGateway:
                 self._sender.distrust()
                 self._look_at_all()
                 log.info("partitions %s: %d orders are open", polled.gained, len(self._ledger.open_orders()))
+            self._speaker.release()
             for delivered in polled.commands:
                 lane = delivered.command.symbol
                 task = asyncio.create_task(self._work(delivered, self._lanes.get(lane)))
@@ -142,7 +151,7 @@ class OrderGateway:
         except FencedError as error:
             log.warning("%s", error)
             return
-        await self._store()
+        await self._speaker.store()
         self._commands.done(delivered)
         log.debug("command %s is done", command.event_id)
 
@@ -163,7 +172,7 @@ class OrderGateway:
                     command, uncertain=delivered.uncertain, expires_s=delivered.expires_s, may_send=lambda: self._commands.owns(delivered)
                 )
             self._due[client_order_id] = time.monotonic() + self._settings.first_poll_s
-            self._say(self._ledger.seen(outcome, client_order_id))
+            self._speaker.say(self._ledger.seen(outcome, client_order_id))
 
     async def _cancel(self, delivered: Delivered) -> None:
         command = delivered.command
@@ -172,12 +181,12 @@ class OrderGateway:
         refused = self._not_ours(command)
         seen = None if refused is not None else await self._sender.cancel(command)
         if seen is not None:
-            self._say(self._ledger.seen(seen, command.client_order_id))
+            self._speaker.say(self._ledger.seen(seen, command.client_order_id))
             self._due[command.client_order_id] = 0.0
         elif not self._ledger.knows(command.client_order_id):
             self._ledger.expect(command, delivered.headers, delivered.partition)
             unknown = Refused(code="-2013", message="the venue has no order with this id", event_ts=self._account.rest.now_us())
-            self._say(self._ledger.seen(refused or unknown, command.client_order_id))
+            self._speaker.say(self._ledger.seen(refused or unknown, command.client_order_id))
 
     def _not_ours(self, command: OrderCommand) -> Refused | None:
         """Return why a command is not for this gateway, if it is not."""
@@ -192,16 +201,9 @@ class OrderGateway:
 
     def _on_event(self, event: UserEvent) -> None:
         for news in event.news:
-            self._say(self._ledger.seen(news, event.client_order_id))
+            self._speaker.say(self._ledger.seen(news, event.client_order_id))
         if event.money:
             self._balance.hurry()
-
-    def _say(self, results: list[Result]) -> None:
-        for result in results:
-            self._sink.send(self._topics.results, result.record.account, result.record, result.headers)
-            log.info("order %s: %s %s", result.record.client_order_id, result.record.status, result.record.trade_id or "")
-            if result.record.trade_id is not None:
-                self._balance.hurry()
 
     def _look_at_all(self) -> None:
         for order in self._ledger.open_orders():
@@ -244,8 +246,8 @@ class OrderGateway:
         if seen.executed > order.filled:
             fills = await self._account.fills(order.symbol, order.client_order_id, seen.venue_order_id)
         for fill in fills:
-            self._say(self._ledger.seen(fill, order.client_order_id))
-        self._say(self._ledger.seen(seen, order.client_order_id))
+            self._speaker.say(self._ledger.seen(fill, order.client_order_id))
+        self._speaker.say(self._ledger.seen(seen, order.client_order_id))
 
     def _miss(self, order: Order) -> None:
         """Take it that an order is over which the venue, asked again and again, does not know: it keeps every open one."""
@@ -262,19 +264,7 @@ class OrderGateway:
                 executed=order.filled,
                 event_ts=now,
             )
-            self._say(self._ledger.seen(gone, name))
-
-    async def _store(self) -> None:
-        """Wait until all that was said is stored: as long as the broker may take to come back."""
-        for attempt in range(1, FLUSH_ATTEMPTS + 1):
-            try:
-                await asyncio.to_thread(self._sink.flush, FLUSH_S)
-            except RetryError as error:
-                if attempt == FLUSH_ATTEMPTS:
-                    raise
-                log.warning("results are not stored yet: %s", error)
-            else:
-                return
+            self._speaker.say(self._ledger.seen(gone, name))
 
 
 async def run_gateway(
@@ -297,7 +287,7 @@ async def run_gateway(
     topics
         Topics, and the codecs of those that are read.
     sink
-        Where results and balances go.
+        Where balances go.
     on_corrupt
         Called on another thread with a command that cannot be read.
     stop
@@ -306,6 +296,7 @@ async def run_gateway(
     venue = venue_named(settings.venue)
     async with BinanceRest(venue, access) as rest:
         account = TradingAccount(rest)
-        commands = CommandLog(bootstrap, topics, settings, on_corrupt)
-        gateway = OrderGateway(account, settings, access.stream_url(venue), commands, topics, sink, Random())
+        results = ResultLog(bootstrap, topics.results, topics.result_codec, settings.group)
+        commands = CommandLog(bootstrap, topics, settings, on_corrupt, results)
+        gateway = OrderGateway(account, settings, access.stream_url(venue), commands, topics, results, sink, Random())
         await gateway.run(stop)

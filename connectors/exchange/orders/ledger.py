@@ -99,6 +99,11 @@ class Ledger:
         order = self._orders.get(client_order_id)
         return client_order_id in self._over or (order is not None and order.accepted)
 
+    def partition_of(self, client_order_id: str) -> int | None:
+        """Return the partition that an order's command came from, None of an order that is not known."""
+        order = self._orders.get(client_order_id)
+        return self._over.get(client_order_id) if order is None else order.partition
+
     def order(self, client_order_id: str) -> Order | None:
         """Return an order that is not over."""
         return self._orders.get(client_order_id)

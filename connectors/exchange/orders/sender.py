@@ -8,8 +8,10 @@ again:
    client order id first.
 2. Found: it has been accepted. Not found, but the window is still open: ask again a little later.
 3. Not found after the window: send it.
-4. An answer without a verdict (a timeout, a reset, a 5xx): back to 1. A refusal of a duplicate id: the same, it is there.
-5. Not acted on for certain (429, no connection): send again after a pause.
+4. Who sends must own the command: that is asked last, and holds for a second; an order that is not signed by then is asked for
+   again. So what a process that has lost a command may still send is refused by the venue before its successor's window ends.
+5. An answer without a verdict (a timeout, a reset, a 5xx): back to 1. A refusal of a duplicate id: the same, it is there.
+6. Not acted on for certain (429, no connection): send again after a pause.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from schemas.execution.records import OrderCommand
 log = logging.getLogger(__name__)
 
 MARGIN_S = 1.0
+OWNED_S = 1.0
+TAKEOVER_MARGIN_S = 2.0 + OWNED_S  # a consumer notices up to 2 s after its group that its session has ended
 ASK_EVERY_S = 0.25
 MOST_BACKOFF_S = 5.0
 
@@ -52,11 +56,12 @@ class Sender:
         self._random = random
         self._leverage: dict[str, int] = {}
         self._window_s = account.rest.recv_window_ms / 1_000 + MARGIN_S
-        self._earlier_process_until = time.monotonic() + self._window_s
+        self._takeover_s = account.rest.recv_window_ms / 1_000 + TAKEOVER_MARGIN_S
+        self._earlier_process_until = time.monotonic() + self._takeover_s
 
     def distrust(self) -> None:
         """Take it that another process may have sent orders until now: at the start, and when partitions come."""
-        self._earlier_process_until = time.monotonic() + self._window_s
+        self._earlier_process_until = time.monotonic() + self._takeover_s
 
     async def submit(
         self, command: OrderCommand, *, uncertain: bool, expires_s: float, may_send: Callable[[], Awaitable[bool]]
@@ -97,13 +102,13 @@ class Sender:
                 continue
             if time.time() > expires_s:
                 return self._refused("COMMAND_TOO_OLD", "the command has lain on the log too long; nothing was sent")
-            if not await may_send():
-                raise FencedError(f"order {command.client_order_id} belongs to another process now")
             sent = time.monotonic()
             try:
                 await self._set_leverage(command)
+                if not await may_send():
+                    raise FencedError(f"order {command.client_order_id} belongs to another process now")
                 sent = time.monotonic()
-                seen = await self._account.submit(command)
+                seen = await self._account.submit(command, not_after=sent + OWNED_S)
             except UnknownOutcomeError as error:
                 log.warning("order %s: %s", command.client_order_id, error)
                 uncertain, open_until = True, max(sent, time.monotonic()) + self._window_s

@@ -1,4 +1,4 @@
-"""Where the gateway writes to."""
+"""Where the gateway writes balances to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ FLUSH_S = 30.0
 
 
 class RecordSink(Protocol):
-    """Where results and balances go; `connectors.kafka.publisher.Publisher` is one."""
+    """Where balances go; `connectors.kafka.publisher.Publisher` is one."""
 
     def send(self, topic: str, key: str, record: Record, headers: Headers | None = None) -> None:
         """Queue a record."""
-
-    def flush(self, timeout_s: float = FLUSH_S) -> None:
-        """Wait until everything sent is stored; raises RetryError where that fails or takes longer."""

@@ -54,10 +54,10 @@ class TradingAccount:
         self.rest = rest
         self._futures = rest.venue.futures
 
-    async def submit(self, command: OrderCommand) -> OrderSeen:
-        """Send an order; return what the venue made of it."""
+    async def submit(self, command: OrderCommand, not_after: float) -> OrderSeen:
+        """Send an order, if it can be signed by a monotonic time; return what the venue made of it."""
         parameters = dialect.new_order(command, self.rest.venue)
-        body = await self.rest.call("POST", self.rest.path("order"), parameters, Security.SIGNED, urgent=True)
+        body = await self.rest.call("POST", self.rest.path("order"), parameters, Security.SIGNED, urgent=True, not_after=not_after)
         return dialect.seen(decoded(body, dialect.OrderAnswer))
 
     async def query(self, symbol: str, client_order_id: str) -> OrderSeen | None:

@@ -80,6 +80,13 @@ def test_a_silence_that_is_too_long_begins_anew() -> None:
     assert [bar.open for bar in bars([trade(3, 300_100, 7), heartbeat(301_000)], state, rules)["1s"]] == [7]
 
 
+def test_the_second_after_such_a_silence_has_all_its_trades() -> None:
+    state, rules = VenueState(), Rules(max_gap_us=10_000_000)
+    found = bars([trade(1, 0), trade(2, 100_100), trade(3, 100_300), trade(4, 102_000)], state, rules)["1s"]
+    assert [(bar.open_ts - T0, bar.trades) for bar in found] == [(0, 1), (100_000_000, 2)]
+    assert state.bars.late_trades == 0
+
+
 def test_a_longer_bar_needs_its_beginning() -> None:
     whole = bars([trade(1, 0), heartbeat(120_000)])
     assert [bar.open_ts for bar in whole["1m"]] == [T0, T0 + 60_000_000]

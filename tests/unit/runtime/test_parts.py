@@ -99,9 +99,8 @@ def test_a_dead_letter_is_the_record_and_why() -> None:
 @pytest.mark.parametrize(
     ("what", "options"),
     [
-        ("store", {"store": "rocksdb://"}),
+        ("store", {"store": "aerospike://"}),
         ("monitor", {"monitor": object()}),
-        ("broker_credentials", {"broker_credentials": object()}),
         ("Table", {"Table": dict}),
     ],
 )
