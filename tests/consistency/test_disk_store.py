@@ -267,6 +267,7 @@ def test_a_full_disk_ends_the_worker_and_nothing_is_lost_or_doubled(bootstrap: s
     assert broker.hanging(bootstrap, [f"{prefix}-out", f"{prefix}-app-counts-changelog"]) == []
 
 
+@pytest.mark.campaign
 def test_kills_in_every_step_of_the_commit_and_a_zombie(tmp_path: Path) -> None:
     scenario = Scenario(kills=12, stops=1, changes=1, points=POINTS, session_s=4.0, slack=3.0, environment={"STORE": "rocksdb://"})
     with Server(tmp_path / "broker") as server:

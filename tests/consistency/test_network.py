@@ -74,7 +74,7 @@ def late(net: Network, api: Api, how: How) -> int | None:
     return fault.error
 
 
-@pytest.mark.parametrize("how", [How.HELD_AND_CUT, How.HELD])
+@pytest.mark.parametrize("how", [How.HELD_AND_CUT, pytest.param(How.HELD, marks=pytest.mark.campaign)])
 def test_an_end_of_transaction_that_comes_within_the_next_one_is_refused(net: Network, prefix: str, tmp_path: Path, how: How) -> None:
     errors: list[int | None] = []
     campaign_with(net, prefix, tmp_path, lambda: errors.extend(late(net, Api.END_TXN, how) for _ in range(4)))
@@ -82,7 +82,9 @@ def test_an_end_of_transaction_that_comes_within_the_next_one_is_refused(net: Ne
     assert set(errors) <= _REFUSED
 
 
-@pytest.mark.parametrize("how", [How.HELD_AND_CUT, How.ANSWER_LOST, How.CUT])
+@pytest.mark.parametrize(
+    "how", [How.HELD_AND_CUT, pytest.param(How.ANSWER_LOST, marks=pytest.mark.campaign), pytest.param(How.CUT, marks=pytest.mark.campaign)]
+)
 def test_every_request_of_a_transaction_may_come_late_or_lose_its_answer(net: Network, prefix: str, tmp_path: Path, how: How) -> None:
     def disturb() -> None:
         for api in (Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.ADD_OFFSETS_TO_TXN, Api.TXN_OFFSET_COMMIT, Api.END_TXN):
@@ -95,6 +97,7 @@ def test_every_request_of_a_transaction_may_come_late_or_lose_its_answer(net: Ne
     campaign_with(net, prefix, tmp_path, disturb)
 
 
+@pytest.mark.campaign
 def test_cuts_and_a_stall_of_everything(net: Network, prefix: str, tmp_path: Path) -> None:
     def disturb() -> None:
         for _ in range(5):

@@ -169,7 +169,15 @@ def test_a_commit_whose_connection_is_cut_is_answered_on_another_and_costs_the_p
     assert case.values() == [b"1", b"2", b"3"]
 
 
-@pytest.mark.parametrize("api", [Api.PRODUCE, Api.ADD_PARTITIONS_TO_TXN, Api.ADD_OFFSETS_TO_TXN, Api.TXN_OFFSET_COMMIT])
+@pytest.mark.parametrize(
+    "api",
+    [
+        Api.PRODUCE,
+        pytest.param(Api.ADD_PARTITIONS_TO_TXN, marks=pytest.mark.campaign),
+        pytest.param(Api.ADD_OFFSETS_TO_TXN, marks=pytest.mark.campaign),
+        Api.TXN_OFFSET_COMMIT,
+    ],
+)
 def test_a_request_that_is_never_answered_stalls_for_seconds_only(case: Case, api: Api) -> None:
     goes_on(case, 1)
     held = case.net.proxy.arm(api, How.HELD)

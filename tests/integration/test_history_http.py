@@ -295,20 +295,27 @@ def test_heavy_readers_do_not_stop_inserts(store: StoreProcess) -> None:
         each.start()
     try:
         waits: list[float] = []
+        doubtful: set[int] = set()
         deadline = time.monotonic() + 12
         while time.monotonic() < deadline:
             started = time.monotonic()
             block = b"".join(b"%d,%d,some text\n" % (len(waits), number) for number in range(5_000))
             status, headers, body = store.http("INSERT INTO quantum.meanwhile FORMAT CSV", block)
-            assert status == 200, body
-            assert json.loads(headers["X-ClickHouse-Summary"])["written_rows"] == "5000"
+            if headers.get("X-ClickHouse-Exception-Code") == "319":  # it is not known whether it is stored, and so said
+                doubtful.add(len(waits))
+            else:
+                assert status == 200, body
+                assert json.loads(headers["X-ClickHouse-Summary"])["written_rows"] == "5000"
             waits.append(time.monotonic() - started)
     finally:
         stop.set()
         for each in readers:
             each.join()
-    stored = store.http("SELECT block, count() FROM quantum.meanwhile GROUP BY block ORDER BY block")[2].split()
-    assert [int(field) for field in stored] == [field for number in range(len(waits)) for field in (number, 5_000)]
+    fields = store.http("SELECT block, count() FROM quantum.meanwhile GROUP BY block")[2].split()
+    stored = dict(zip(map(int, fields[::2]), map(int, fields[1::2]), strict=True))
+    assert set(stored.values()) == {5_000}, "an insert is there in part"
+    assert set(range(len(waits))) - doubtful <= stored.keys(), "acknowledged rows are missing"
+    assert len(doubtful) < len(waits) / 4
     assert codes - {"0"}, "the readers did not reach a limit"
     assert max(waits) < 10, f"an insert waited {max(waits):.1f} s"
 

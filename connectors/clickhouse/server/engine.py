@@ -284,10 +284,20 @@ class Engine:
         self.formats = frozenset(control.run("SELECT lower(name) FROM system.formats WHERE is_output").body.decode().split())
 
     def handle(self) -> Handle:
-        """Return a new handle."""
+        """Return a new handle.
+
+        Raises
+        ------
+        ClickHouseError
+            The engine has no memory for it now.
+        """
         import chdb.state.sqlitelike as chdb  # 0.3 s and 250 MB: only in the process that owns a path
 
-        return Handle(chdb.Connection(f"{self.path}?{self.budget.options()}"), self.budget.settings())
+        try:
+            connection = chdb.Connection(f"{self.path}?{self.budget.options()}")
+        except RuntimeError as error:
+            raise from_engine(error) from error
+        return Handle(connection, self.budget.settings())
 
     def stop(self, handle: Handle, tag: str) -> None:
         """Cancel what a handle is doing and close it.

@@ -110,6 +110,9 @@ class HttpFace:
             _QUERIES.labels(kind, str(error.code)).inc()
             log.info("%s %s: code %d: %s", kind, call.query_id, error.code, error.message[:500])
             return self._answers.refusal(call, error)
+        except ConnectionResetError:
+            log.info("%s %s: the client has gone", kind, call.query_id)
+            return web.Response(status=499)  # to nobody
         _QUERIES.labels(kind, "0").inc()
         return response
 
