@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Message
 from connectors.kafka.tapes import Tapes
 from connectors.registry.client import Registry
 from processors.app import application_id, create_app
-from processors.components import read_from
+from processors.components import read_from, read_messages
 from processors.runtime.order import Order, Run, order_topic, read_order
 from processors.runtime.rerun import Rerun
 from processors.runtime.topics import Outgoing
@@ -105,7 +105,7 @@ def read_history(settings: Settings, stage: str) -> History:
     """Return what the order log of a stage says; raises as :func:`verify` does."""
     log = order_topic(application_id(stage))
     history = History({partition: [] for partition in range(settings.partitions)})
-    for message in read_from(settings.kafka, {(log, partition): OFFSET_BEGINNING for partition in history.orders}):
+    for message in read_messages(settings.kafka, log, settings.partitions):
         order = read_order(message.value() or b"")
         history.orders[int(message.partition() or 0)].append(order)
         pairs: Any = message.headers()
@@ -227,9 +227,8 @@ async def _partition(
         verdict.outputs += len(sent)
         for each in sent:
             _compare(each, verdict, recorded, last, order)
-        for changelog, changes in changed.items():
-            for key, data in changes:
-                _write(tables[changelog, partition], key, data)
+        for changelog, _, key, data, _, _ in changed:
+            _write(tables[changelog, partition], key or b"", data)
 
 
 def _write(table: dict[bytes, bytes], key: bytes, data: bytes | None) -> None:

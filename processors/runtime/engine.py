@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Message, TopicPartition
 
 from processors.runtime.buffer import Buffer, TimeOrderedBuffer
+from processors.runtime.changes import changelog_records
 from processors.runtime.dispatch import Undecodable
 from processors.runtime.dlq import dead_letter, root_cause
 from processors.runtime.faults import Faults
@@ -22,9 +23,7 @@ from processors.runtime.metrics import metrics_of
 from processors.runtime.order import OrderLog, by_partition
 from processors.runtime.pacing import Pacing
 from processors.runtime.producer import Outcome, Work
-from processors.runtime.store import Change, Shard
 from processors.runtime.thread import KafkaThread
-from processors.runtime.topics import Outgoing
 from processors.runtime.trial import Trial
 from quantum.errors import DeadLetterError, FencedError, RetryError, StopError
 
@@ -364,12 +363,3 @@ class Engine(Hub):
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
-
-
-def changelog_records(changes: list[tuple[Any, int, Shard, list[Change]]]) -> list[Outgoing]:
-    """Return the changelogs' records of an epoch."""
-    return [
-        (table.changelog_topic_name, partition, table.encode_key(key), data, None, 0)
-        for table, partition, _, changed in changes
-        for key, data in changed
-    ]

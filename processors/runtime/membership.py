@@ -15,6 +15,7 @@ from urllib.parse import quote
 from confluent_kafka import Message
 from mode.utils.times import want_seconds
 
+from processors.runtime.changes import Changes, changes_of
 from processors.runtime.cluster import Cluster, Needed
 from processors.runtime.event import Source
 from processors.runtime.faults import Faults
@@ -24,7 +25,6 @@ from processors.runtime.metrics import metrics_of
 from processors.runtime.order import order_topic
 from processors.runtime.poller import Fetched, Poller
 from processors.runtime.producer import Committer, Outcome, Work
-from processors.runtime.store import Change, Shard
 from processors.runtime.support import consumer_settings, producer_settings
 from processors.runtime.table import Table
 from processors.runtime.tables import Tables
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Changes = list[tuple[Table, int, Shard, list[Change]]]
 _LAG_EVERY_S = 1.0
 _CLOSE_S = 1.5
 _TOPIC_OF = itemgetter(0)
@@ -236,13 +235,7 @@ class Membership:
 
     def changes(self) -> Changes:
         """Return what the open epoch changed in the tables, serialised."""
-        found: Changes = []
-        for table in self.tables:
-            for partition, shard in table.shards.items():
-                if shard.touched:
-                    table.expire(partition, shard.written())
-                    found.append((table, partition, shard, shard.changes()))
-        return found
+        return changes_of(self.tables)
 
     def roll_back(self) -> None:
         """Forget what the open epoch wrote and how far it came."""

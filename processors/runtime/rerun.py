@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from confluent_kafka import Message
 
+from processors.runtime.changes import changelog_records, changes_of
 from processors.runtime.event import Source
 from processors.runtime.hub import Hub
 from processors.runtime.order import Run
-from processors.runtime.store import Change
 from processors.runtime.table import Table
 from processors.runtime.topics import Outgoing
 from quantum.errors import ConfigurationError, StopError
@@ -91,25 +91,20 @@ class Rerun(Hub):
         if delivered < len(records):
             raise StopError(f"{run.topic} from offset {run.offset} cannot be decoded", "start the registry")
 
-    def commit(self) -> tuple[list[Outgoing], Mapping[str, list[Change]]]:
+    def commit(self) -> tuple[list[Outgoing], list[Outgoing]]:
         """End an epoch.
 
         Returns
         -------
-        What its agents sent, and by changelog what the tables changed: key and value, None for a deletion, as bytes.
+        What its agents sent, and what it would have written to the changelogs.
         """
         self.epoch += 1
-        changed: dict[str, list[Change]] = {}
-        for table in self._tables:
-            for partition, shard in table.shards.items():
-                if shard.touched:
-                    table.expire(partition, shard.written())
-                    changes = shard.changes()
-                    shard.apply(changes)
-                    changed[table.changelog_topic_name] = [(table.encode_key(key), data) for key, data in changes]
+        changes = changes_of(self._tables)
+        for _, _, shard, changed in changes:
+            shard.apply(changed)
         sent, self._outbox = self._outbox, []
         self.epoch += 1
-        return sent, changed
+        return sent, changelog_records(changes)
 
     def _raise_failure(self) -> None:
         if self._failures:

@@ -117,24 +117,20 @@ class Topic(FaustTopic):
         force: bool = False,
     ) -> Awaitable[RecordMetadata]:
         """Add a record to the open epoch; see :meth:`send_soon`."""
+        del force
+        to = -1 if partition is None else partition
         if schema is None and key_serializer is None and value_serializer is None and callback is None and self._plain:
-            to = -1 if partition is None else partition
-            name = self._name
             record: Outgoing = (
-                name, to, self._encode_key(key), self._encode_value(value), header_list(headers) if headers else None,
+                self._name, to, self._encode_key(key), self._encode_value(value), header_list(headers) if headers else None,
                 0 if timestamp is None else int(timestamp * 1000),
             )  # fmt: skip
-            event = _current_event.get(None)
-            if event is None:
-                return await self._send_alone(record)
-            self._engine.send(record, event)
-            return self._sent if to == -1 else Sent(name, to)
-        del force
-        record = self._record(key, value, partition, timestamp, headers, schema, key_serializer, value_serializer, callback)
-        if _current_event.get(None) is None:
+        else:
+            record = self._record(key, value, partition, timestamp, headers, schema, key_serializer, value_serializer, callback)
+        event = _current_event.get(None)
+        if event is None:
             return await self._send_alone(record)
-        self._engine.send(record, _current_event.get(None))
-        return Sent(record[0], record[1])
+        self._engine.send(record, event)
+        return self._sent if to == -1 else Sent(self._name, to)
 
     @property
     def _by_worker(self) -> bool:

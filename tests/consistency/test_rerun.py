@@ -91,7 +91,7 @@ async def run_again(
                         await rerun.dispatch(run, records[run])
                     outputs, changed = rerun.commit()
                     sent += [(topic, at, key or b"", value or b"") for topic, at, key, value, _, _ in outputs]
-                    table.update({key.decode(): int(data or b"") for changes in changed.values() for key, data in changes})
+                    table.update({(key or b"").decode(): int(data or b"") for _, _, key, data, _, _ in changed})
     return sent, table, given
 
 
