@@ -47,6 +47,7 @@ class RuntimeOptions:
     max_seconds: float
     event_time_order: bool
     order_log: bool
+    gather: Mapping[str, float]
     kafka: Mapping[str, Any]
 
 
@@ -134,6 +135,9 @@ class App(Surface):
     order_log
         Write to ``<id>-order`` in which order the records of the input topics were dispatched, so that a re-run takes the same
         decisions; see :mod:`processors.runtime.order`.
+    gather
+        Seconds that records of a topic may gather before an epoch takes them, by topic: for topics that only keep tables up to date. A
+        record of any other topic takes along at once all that have come. Fewer transactions for the same records.
     kafka
         More settings for librdkafka, for example its security settings.
     store
@@ -166,12 +170,13 @@ class App(Surface):
         max_seconds: float = 0.1,
         event_time_order: bool = False,
         order_log: bool = False,
+        gather: Mapping[str, float] | None = None,
         kafka: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.runtime = RuntimeOptions(
             worker, static, dead_letters or default_dead_letters, max_retries, metrics, session_timeout, transaction_timeout, max_records,
-            max_seconds, event_time_order, order_log, dict(kafka or {}),
+            max_seconds, event_time_order, order_log, dict(gather or {}), dict(kafka or {}),
         )  # fmt: skip
         self.about: Mapping[str, bytes] = {}
         for name, ours in (("Agent", Agent), ("Stream", Stream), ("Table", Table), ("Topic", Topic)):

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.1
 _HELD_S = 0.005
 _LEAST_ROOM = 500
+_LOOK_S = 0.005  # how often to look for a record that is waited for, while others gather
 _FENCES = 10
 _FENCE_WINDOW_S = 60.0
 _CHUNK_S = 0.01
@@ -63,7 +64,7 @@ class Engine(Hub):
         self._early = 0
         self._fences: deque[float] = deque()
         self._chunk = 100
-        self._pacing = Pacing()
+        self._pacing = Pacing(app.runtime.gather)
 
     @property
     def assigned(self) -> Collection[tuple[Any, Any]]:
@@ -114,20 +115,30 @@ class Engine(Hub):
         try:
             if (left := self._pacing.left) > 0:
                 await self._pause(left)
+            elif self._gathering:
+                await self._pause(min(self._pacing.gathering, _LOOK_S))
             fetched = await self._worker.poll(wait, room)
             if fetched.assigned is not None:
                 await self._adopt(fetched.assigned, fetched.group)
                 return
             self._buffer.extend(fetched.messages)
             self._buffer.expect(fetched.behind)
-            if self._buffer.ready or (self._loose and self._worker.sources):
+            self._pacing.came(fetched.messages)
+            if (self._buffer.ready and not self._gathering) or (self._loose and self._worker.sources):
+                self._pacing.begun()
                 await self._epoch()
         except FencedError as fenced:
             await self._rejoin(fenced)
 
+    @property
+    def _gathering(self) -> bool:
+        """Whether the records that were polled wait for more of their kind."""
+        return 0 < len(self._buffer) < _LEAST_ROOM and not self._loose and self._pacing.gathering > 0
+
     async def _adopt(self, assigned: list[tuple[str, int]], group: Any) -> None:
         """Take a new assignment: what was polled under the one before is void."""
         self._buffer.clear()
+        self._pacing.begun()
         self._trial.plan.clear()
         if self._order is not None:
             self._order.assigned()

@@ -262,6 +262,30 @@ async def test_sends_outside_of_events_get_an_epoch(bootstrap: str, prefix: str)
     assert {row.headers["h"] for row in found} == {b"1"}
 
 
+async def test_records_that_may_gather_wait_for_one_that_may_not(bootstrap: str, prefix: str) -> None:
+    quotes, decisions, out = f"{prefix}-quotes", f"{prefix}-decisions", f"{prefix}-out"
+    broker.create_topics(bootstrap, quotes, decisions, out, partitions=1)
+    app = make(prefix, bootstrap, gather={quotes: 60.0})
+    sink = raw(app, out)
+
+    async def copy(stream: Any) -> None:
+        async for event in stream.events():
+            await sink.send(key=event.key, value=event.value)
+
+    app.agent(raw(app, quotes), name="quotes")(copy)
+    app.agent(raw(app, decisions), name="decisions")(copy)
+    broker.write(bootstrap, quotes, [("k", b"quote")] * 10)
+    async with running(app):
+        with pytest.raises(TimeoutError):
+            await asyncio.to_thread(broker.read, bootstrap, out, until=1, limit_s=1.0)
+        broker.write(bootstrap, decisions, [("k", b"decision")])
+        found = await rows(bootstrap, out, 11)
+    assert Counter(row.value for row in found) == {b"quote": 10, b"decision": 1}
+    registry = app.runtime.metrics
+    assert registry is not None
+    assert registry.get_sample_value("quantum_epoch_records_count", {"app": f"{prefix}-app"}) == 1
+
+
 async def test_records_of_a_partition_are_dispatched_by_time_over_topics(bootstrap: str, prefix: str) -> None:
     broker.create_topics(bootstrap, f"{prefix}-small", f"{prefix}-large", partitions=1)
     app = make(prefix, bootstrap, event_time_order=True)
