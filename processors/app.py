@@ -12,7 +12,7 @@ from faust.types import EventT
 from prometheus_client import CollectorRegistry, Histogram
 
 from processors.runtime import App
-from processors.topology import STAGES
+from processors.topology import NODES, STAGES
 from processors.wiring import Wiring
 from quantum.errors import ConfigurationError
 from quantum.revision import revision
@@ -22,6 +22,9 @@ from schemas.codec import SchemaIds
 LATENCY_BUCKETS = (
     0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
+
+#: How long records of a topic that a stage lets gather wait for more.
+GATHER_S = 0.05
 
 
 def application_id(stage: str) -> str:
@@ -76,6 +79,7 @@ def create_app(
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,
         order_log=True,
+        gather=dict.fromkeys(NODES[stage].gathers, GATHER_S),
     )
     wiring = Wiring(app, stage, settings, ids, on_sent, recorded)
     import_module(f"processors.{stage}.agent").create_agents(wiring)

@@ -9,7 +9,7 @@ from connectors.clickhouse.client import connect
 from connectors.kafka.topics import Change, TopicSpec, apply, compare, prepare_coordinators
 from connectors.registry.client import Registry
 from processors.app import application_id, create_app
-from processors.runtime.order import order_topic
+from processors.runtime.epochs.order import order_topic
 from processors.topology import DAY_MS, REPLAY_MS, STAGES, TOPICS, Topic
 from quantum.errors import ConfigurationError
 from quantum.settings import Settings

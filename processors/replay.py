@@ -20,9 +20,9 @@ from connectors.kafka.tapes import Tapes
 from connectors.registry.client import Registry
 from processors.app import application_id, create_app
 from processors.components import read_from, read_messages
-from processors.runtime.order import Order, Run, order_topic, read_order
-from processors.runtime.rerun import Rerun
-from processors.runtime.topics import Outgoing
+from processors.runtime.api.topics import Outgoing
+from processors.runtime.epochs.order import Order, Run, order_topic, read_order
+from processors.runtime.epochs.rerun import Rerun
 from processors.topology import NODES, STAGES, writers
 from quantum.errors import ConfigurationError, RetryError
 from quantum.settings import DECISIVE, Settings

@@ -98,13 +98,21 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A stage or a component: what it reads and what it writes."""
+    """A stage or a component: what it reads and what it writes.
+
+    Attributes
+    ----------
+    gathers
+        Of what a stage reads, the topics that only keep its tables up to date, or whose outcome nobody waits for: their records may gather
+        for a moment, so that those that are waited for find the stage and Kafka free.
+    """
 
     name: str
     kind: Kind
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     doc: str
+    gathers: tuple[str, ...] = ()
 
 
 def _state(name: str, record: type[Record], key: str, partition_by: str = "", *, broadcast: bool = False) -> Topic:
@@ -163,6 +171,7 @@ NODES: dict[str, Node] = {
             ("exchange.raw", "market.quote"),
             ("market.tick", "market.quote", "market.klines", "market.funding", "market.instrument", "exchange.normalized"),
             "Trades, quotes, bars, funding and instruments from raw frames; one symbol across venues.",
+            gathers=("exchange.raw", "market.quote"),
         ),
         Node(
             "features",
@@ -170,6 +179,7 @@ NODES: dict[str, Node] = {
             ("market.klines", "market.quote", "market.funding", "exchange.normalized"),
             ("features", "market.regime"),
             "Feature vector and regime at the close of every bar.",
+            gathers=("market.quote", "market.funding", "exchange.normalized"),
         ),
         Node(
             "signals",
@@ -177,6 +187,7 @@ NODES: dict[str, Node] = {
             ("features", "market.regime", "model.active"),
             ("signal.score", "ai.signal_generated"),
             "Inference by the active models and their ensemble.",
+            gathers=("market.regime",),
         ),
         Node(
             "governance",
@@ -193,6 +204,7 @@ NODES: dict[str, Node] = {
             ),
             ("ai.decision.made", "policy", "policy.audit"),
             "Policy, mode and the decision on every entry.",
+            gathers=("health.events", "portfolio.snapshot", "portfolio.exposure", "risk.events", "trade.closed", "clock"),
         ),
         Node(
             "risk",
@@ -215,6 +227,19 @@ NODES: dict[str, Node] = {
             ),
             ("sizing.decided", "trade.intent", "risk.events"),
             "Sizing with five-input leverage, then every pre-trade check.",
+            gathers=(
+                "features",
+                "market.quote",
+                "market.funding",
+                "market.instrument",
+                "market.regime",
+                "exchange.normalized",
+                "portfolio.snapshot",
+                "portfolio.exposure",
+                "account.balance",
+                "execution.result",
+                "trade.closed",
+            ),
         ),
         Node(
             "execution",
@@ -236,6 +261,7 @@ NODES: dict[str, Node] = {
             ("execution.result", "account.balance", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
             ("portfolio.position", "portfolio.mark", "portfolio.snapshot", "portfolio.exposure"),
             "Positions, equity and exposure from fills and marks.",
+            gathers=("account.balance", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
         ),
         Node(
             "exits",
@@ -243,6 +269,7 @@ NODES: dict[str, Node] = {
             ("portfolio.position", "market.tick", "market.instrument", "market.regime", "features", "policy", "clock"),
             ("ai.exit.decision", "trade.intent"),
             "The exit brain: stop, ladder, breakeven, trailing, time.",
+            gathers=("market.tick", "market.instrument", "market.regime", "features", "clock"),
         ),
         Node(
             "journal",
@@ -250,6 +277,7 @@ NODES: dict[str, Node] = {
             ("execution.result", "ai.exit.decision"),
             ("trade.closed",),
             "Round trips with fees, slippage and attribution.",
+            gathers=("execution.result", "ai.exit.decision"),
         ),
         Node(
             "learning",
@@ -268,6 +296,16 @@ NODES: dict[str, Node] = {
             ),
             ("rl.reward", "learning.sample", "model.retrain", "model.active"),
             "Rewards, the retrain request when due, and promotion of what the trainer made.",
+            gathers=(
+                "trade.closed",
+                "portfolio.snapshot",
+                "ai.signal_generated",
+                "signal.score",
+                "features",
+                "rl.reward",
+                "learning.sample",
+                "clock",
+            ),
         ),
         Node(
             "trainer",

@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings
 from processors.components import partitions_of
 from processors.output import Output
 from processors.runtime import App
-from processors.runtime.table import Table
+from processors.runtime.state.table import Table
 from processors.topology import NODES, TOPICS
 from quantum.errors import ConfigurationError, CorruptRecordError
 from quantum.settings import DECISIVE, Settings

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-CHATTY = ("faust", "mode", "httpx2", "processors.runtime.app", "processors.runtime.agents")
+CHATTY = ("faust", "mode", "httpx2", "processors.runtime.api.app", "processors.runtime.api.agents")
 FIELDS = ("stage", "topic", "partition", "offset", "transactional_id", "client_order_id", "symbol", "venue")
 
 

@@ -3,7 +3,7 @@
 ``App`` is a drop-in for ``faust.App``; :func:`run` and :func:`run_worker` run it.
 """
 
-from processors.runtime.app import App
-from processors.runtime.worker import run, run_worker
+from processors.runtime.api.app import App
+from processors.runtime.api.worker import run, run_worker
 
 __all__ = ["App", "run", "run_worker"]

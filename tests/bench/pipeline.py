@@ -24,7 +24,7 @@ from connectors.exchange.venues import USDM
 from connectors.kafka.config import client_config
 from connectors.registry.client import Registry
 from processors.components import codecs, node_publisher, read_from
-from processors.runtime.event import header_map
+from processors.runtime.api.event import header_map
 from processors.topology import STAGES
 from quantum.demo import workers
 from quantum.demo.model import train_first_model

@@ -35,7 +35,7 @@ class WorkerProcess:
     log
         Where its output goes; a process that takes its place appends.
     fault
-        What its first process is armed with, see :mod:`processors.runtime.faults`.
+        What its first process is armed with, see :mod:`processors.runtime.epochs.faults`.
     """
 
     def __init__(self, number: int, environment: Mapping[str, str], log: Path, fault: str = "") -> None:

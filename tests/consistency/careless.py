@@ -6,9 +6,9 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from processors.runtime.connections import Connections
-from processors.runtime.membership import Membership
-from processors.runtime.producer import Outcome, Work
+from processors.runtime.kafka.connections import Connections
+from processors.runtime.kafka.membership import Membership
+from processors.runtime.kafka.producer import Outcome, Work
 
 
 def switch_transactions_off() -> None:

@@ -18,7 +18,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from processors.runtime import App, run
-from processors.runtime.table import Table
+from processors.runtime.state.table import Table
 from tests.consistency import careless
 
 Tables = dict[int, dict[str, int]]

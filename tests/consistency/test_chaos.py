@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from processors.runtime.faults import POINTS
+from processors.runtime.epochs.faults import POINTS
 from tests.consistency.broker import Row
 from tests.consistency.campaign import KEYS, Verdict, judge
 from tests.consistency.chaos import agree

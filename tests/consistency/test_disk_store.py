@@ -19,10 +19,10 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from processors.runtime import App
-from processors.runtime.faults import POINTS
-from processors.runtime.restore import Changelog, restore
-from processors.runtime.rocks import RocksStore, options
-from processors.runtime.store import Shard
+from processors.runtime.epochs.faults import POINTS
+from processors.runtime.state.restore import Changelog, restore
+from processors.runtime.state.rocks import RocksStore, options
+from processors.runtime.state.store import Shard
 from quantum.errors import ConfigurationError, RetryError
 from tests.consistency import broker, test_semantics
 from tests.consistency.campaign import Feed, Verdict, WorkerProcess, judge

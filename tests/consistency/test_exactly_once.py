@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from processors.runtime.faults import POINTS
+from processors.runtime.epochs.faults import POINTS
 from tests.consistency.chaos.result import Result
 from tests.consistency.chaos.run import Campaign
 from tests.consistency.chaos.scenario import Scenario

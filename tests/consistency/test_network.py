@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processors.runtime.producer import ANSWER_S
+from processors.runtime.kafka.producer import ANSWER_S
 from tests.consistency import broker, campaign
 from tests.consistency.network import Network
 from tests.consistency.proxy import How

@@ -11,9 +11,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from processors.runtime.faults import Faults
-from processors.runtime.producer import ANSWER_S, Committer, Outcome, Work
-from processors.runtime.topics import Outgoing
+from processors.runtime.api.topics import Outgoing
+from processors.runtime.epochs.faults import Faults
+from processors.runtime.kafka.producer import ANSWER_S, Committer, Outcome, Work
 from quantum.errors import ConfigurationError
 from tests.consistency import broker
 from tests.consistency.network import Network

@@ -12,8 +12,8 @@ from confluent_kafka import OFFSET_BEGINNING
 from connectors.kafka.tapes import Tapes
 from processors.components import read_from
 from processors.runtime import App
-from processors.runtime.order import Order, Run, order_topic, read_order
-from processors.runtime.rerun import Rerun
+from processors.runtime.epochs.order import Order, Run, order_topic, read_order
+from processors.runtime.epochs.rerun import Rerun
 from quantum.errors import ConfigurationError, StopError
 from tests.consistency import broker
 from tests.consistency.test_semantics import make, raw, running

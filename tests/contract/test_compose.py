@@ -24,7 +24,7 @@ from infra.components import COMPONENTS
 from infra.compose.watch import DOWN_AFTER, HOSTS, PORT, Watch
 from infra.local.servers import kafka_properties
 from processors.app import create_app
-from processors.runtime.metrics import metrics_of
+from processors.runtime.epochs.metrics import metrics_of
 from processors.topology import NODES, STAGES, Kind
 from quantum.cli import COMMANDS
 from quantum.settings import Settings

@@ -71,6 +71,12 @@ def test_a_stage_writes_exactly_what_the_topology_says(stage: str) -> None:
     assert string_constants(stage) <= set(node.writes) | set(node.reads)
 
 
+def test_only_what_a_stage_reads_can_gather() -> None:
+    for node in NODES.values():
+        assert set(node.gathers) <= set(node.reads), node.name
+        assert not node.gathers or node.name in STAGES, node.name
+
+
 def test_every_stage_has_logic_and_agent() -> None:
     for stage in STAGES:
         folder = ROOT / "processors" / stage

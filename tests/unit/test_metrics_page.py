@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from processors.runtime.metrics import Metrics
+from processors.runtime.epochs.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "metrics.md"
@@ -84,7 +84,7 @@ def test_the_runtimes_metrics_are_what_the_page_says() -> None:
         assert isinstance(value, MetricWrapperBase)
         (family,) = value.describe()
         described[family.name + ("_total" if family.type == "counter" else "")] = (family.type, family.documentation)
-    page = {metric.name: (metric.kind, metric.text) for metric in declared() if metric.module == "processors/runtime/metrics.py"}
+    page = {metric.name: (metric.kind, metric.text) for metric in declared() if metric.module == "processors/runtime/epochs/metrics.py"}
     assert described == page
 
 

@@ -11,7 +11,7 @@ from typing import cast
 
 import msgspec
 
-from processors.runtime.table import Table
+from processors.runtime.state.table import Table
 from tests.consistency import broker
 from tests.consistency.campaign import WorkerProcess
 from tests.consistency.count_app import Tables, create_app, tables_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count, cycle
 from typing import Literal
 
-from processors.runtime.faults import POINTS
+from processors.runtime.epochs.faults import POINTS
 
 Kind = Literal["kill", "stop", "add", "remove", "restart", "broker killed", "broker stopped", "twin", "replaced"]
 
@@ -47,7 +47,7 @@ class Scenario:
     pace
         The share of the campaign's rate at which records are fed: less where the faults need more time, so that each meets work.
     points
-        Points of the commit at which armed processes end, see :mod:`processors.runtime.faults`.
+        Points of the commit at which armed processes end, see :mod:`processors.runtime.epochs.faults`.
     environment
         What the workers get besides.
     must_fail

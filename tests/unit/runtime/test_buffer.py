@@ -8,8 +8,8 @@ from confluent_kafka import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.runtime.buffer import Buffer, TimeOrderedBuffer
-from processors.runtime.trial import Plan
+from processors.runtime.epochs.buffer import Buffer, TimeOrderedBuffer
+from processors.runtime.epochs.trial import Plan
 
 
 class Record:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from processors.runtime.connections import Connections
+from processors.runtime.kafka.connections import Connections
 
 LOST = [
     "[thrd:TxnCoordinator]: TxnCoordinator/1: 127.0.0.1:9092: Disconnected: connection closed by peer: receive 0 after POLLIN "

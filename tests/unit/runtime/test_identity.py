@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from processors.runtime.identity import newer, process_name
+from processors.runtime.kafka.identity import newer, process_name
 
 
 def test_processes_sort_by_their_start() -> None:

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from processors.runtime.event import RecordEvent
-from processors.runtime.inbox import Barrier, Inbox
+from processors.runtime.api.event import RecordEvent
+from processors.runtime.epochs.inbox import Barrier, Inbox
 
 
 def event(number: int) -> RecordEvent:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from processors.runtime.pacing import Pacing
+from processors.runtime.epochs.pacing import Pacing
 
 
 class Clock:

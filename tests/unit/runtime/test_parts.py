@@ -14,10 +14,10 @@ from faust.exceptions import ValueDecodeError
 from prometheus_client import CollectorRegistry
 
 from processors.runtime import App
-from processors.runtime.dlq import dead_letter
-from processors.runtime.faults import POINTS, Faults
-from processors.runtime.identity import identify
-from processors.runtime.metrics import metrics_of
+from processors.runtime.epochs.dlq import dead_letter
+from processors.runtime.epochs.faults import POINTS, Faults
+from processors.runtime.epochs.metrics import metrics_of
+from processors.runtime.kafka.identity import identify
 from quantum.errors import ConfigurationError, CorruptRecordError
 
 
@@ -40,8 +40,9 @@ def test_a_given_identity_wins_over_the_environment(tmp_path: Path, monkeypatch:
 
 
 def test_a_fault_kills_at_the_n_th_reach_of_its_point() -> None:
-    lines = ("from processors.runtime.faults import Faults", "fault = Faults('begun:2')", "fault.reach('closed')", "fault.reach('begun')")
-    program = "\n".join([*lines, "print('alive', flush=True)", "fault.reach('begun')", "print('survived')"])
+    prepare = ("from processors.runtime.epochs.faults import Faults", "fault = Faults('begun:2')")
+    first = ("fault.reach('closed')", "fault.reach('begun')", "print('alive', flush=True)")
+    program = "\n".join([*prepare, *first, "fault.reach('begun')", "print('survived')"])
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, text=True)
     assert (ended.returncode, ended.stdout) == (-signal.SIGKILL, "alive\n")
 

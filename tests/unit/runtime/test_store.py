@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.runtime.rocks import RocksStore, options
-from processors.runtime.store import Mark, MemoryStore, Shard, Store
+from processors.runtime.state.rocks import RocksStore, options
+from processors.runtime.state.store import Mark, MemoryStore, Shard, Store
 
 _MISSING = object()
 _OPTIONS = options()

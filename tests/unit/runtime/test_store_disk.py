@@ -12,10 +12,10 @@ import pytest
 from yarl import URL
 
 from processors.runtime import App
-from processors.runtime.disk import DiskStores, is_on_disk
-from processors.runtime.rocks import RocksStore, options
-from processors.runtime.store import Mark
-from processors.runtime.survey import Facts, distrust
+from processors.runtime.state.disk import DiskStores, is_on_disk
+from processors.runtime.state.rocks import RocksStore, options
+from processors.runtime.state.store import Mark
+from processors.runtime.state.survey import Facts, distrust
 from quantum.errors import ConfigurationError, DependencyError, RetryError
 
 _OPTIONS = options()
@@ -26,7 +26,7 @@ _ROWS: list[tuple[bytes, bytes | None]] = [(b"key%05d" % number, b"value%d" % nu
 _FILL = """
 import resource, signal, sys
 from pathlib import Path
-from processors.runtime.rocks import RocksStore, options
+from processors.runtime.state.rocks import RocksStore, options
 from quantum.errors import DependencyError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))

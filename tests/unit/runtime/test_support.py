@@ -22,9 +22,9 @@ from mode import CrashingSupervisor
 from prometheus_client import CollectorRegistry
 
 from processors.runtime import App
-from processors.runtime.agents import Agent
-from processors.runtime.streams import Stream
-from processors.runtime.support import (
+from processors.runtime.api.agents import Agent
+from processors.runtime.api.streams import Stream
+from processors.runtime.api.support import (
     DERIVED,
     FOLLOWED,
     REFUSED,

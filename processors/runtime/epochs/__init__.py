@@ -1,0 +1,1 @@
+"""The loop of a worker: records in, agents, one transaction; failures, order and pace."""
