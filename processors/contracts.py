@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from connectors.clickhouse import migrate
 from connectors.clickhouse.client import connect
@@ -13,7 +16,8 @@ from processors.runtime.epochs.order import order_topic
 from processors.topology import DAY_MS, REPLAY_MS, STAGES, TOPICS, Topic
 from quantum.errors import ConfigurationError
 from quantum.settings import Settings
-from schemas.codec import schema_text
+from schemas.codec import ROOT, schema_text
+from schemas.evolution import Problem, problems
 
 DEAD_LETTER_RETENTION_MS = 30 * DAY_MS
 
@@ -72,6 +76,8 @@ class SubjectState:
         The compatibility level that it has; None where it has none of its own.
     wanted_level
         The compatibility level that it should have.
+    problems
+        Fields that keep the schema from following the newest version that it has.
     """
 
     subject: str
@@ -79,6 +85,7 @@ class SubjectState:
     compatible: bool
     level: str | None
     wanted_level: str
+    problems: tuple[Problem, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -86,36 +93,48 @@ class SubjectState:
         return self.registered and self.level == self.wanted_level
 
 
-def check_schemas(registry: Registry) -> list[SubjectState]:
-    """Return each subject's state; nothing is changed."""
+def check_schemas(registry: Registry, root: Path = ROOT) -> list[SubjectState]:
+    """Return each subject's state; nothing is changed.
+
+    Parameters
+    ----------
+    registry
+        The registry.
+    root
+        Folder of the schemas.
+    """
     subjects = set(registry.subjects())
     out = []
     for topic in TOPICS.values():
-        text = schema_text(topic.record)
+        text = schema_text(topic.record, root)
         known = topic.subject in subjects
         registered = known and registry.find(topic.subject, text) is not None
-        compatible = registered or not known or registry.compatible(topic.subject, text)
+        found = [] if registered or not known else problems(json.loads(registry.latest(topic.subject)), json.loads(text))
+        compatible = registered or not known or (not found and registry.compatible(topic.subject, text))
         level = registry.level(topic.subject) if known else None
-        out.append(SubjectState(topic.subject, registered, compatible, level, topic.compatibility))
+        out.append(SubjectState(topic.subject, registered, compatible, level, topic.compatibility, tuple(found)))
     return out
 
 
-def apply_schemas(registry: Registry) -> list[SubjectState]:
+def apply_schemas(registry: Registry, root: Path = ROOT) -> list[SubjectState]:
     """Register every schema and set every subject's level; returns what was changed.
+
+    Parameters
+    ----------
+    registry
+        The registry.
+    root
+        Folder of the schemas.
 
     Raises
     ------
     ConfigurationError
         A schema breaks its subject's compatibility; nothing is registered then.
     """
-    states = check_schemas(registry)
-    broken = [state.subject for state in states if not state.compatible]
-    if broken:
-        raise ConfigurationError(
-            f"incompatible with what is registered: {', '.join(broken)}", "give new fields a default, or make it a new topic"
-        )
+    states = check_schemas(registry, root)
+    refuse_incompatible(states)
     changed = [state for state in states if not state.done]
-    texts = {topic.subject: schema_text(topic.record) for topic in TOPICS.values()}
+    texts = {topic.subject: schema_text(topic.record, root) for topic in TOPICS.values()}
     for state in changed:
         if not state.registered:
             registry.register(state.subject, texts[state.subject])
@@ -124,8 +143,19 @@ def apply_schemas(registry: Registry) -> list[SubjectState]:
     return changed
 
 
-def apply_tables(settings: Settings) -> list[str]:
-    """Bring the history's tables and views to the migrations of git; returns the names of those that were applied.
+def refuse_incompatible(states: Iterable[SubjectState]) -> None:
+    """Raise ConfigurationError, which names the fields, where a schema may not follow what is registered."""
+    broken = [state for state in states if not state.compatible]
+    if broken:
+        fields = [f"{state.subject}: {problem}" for state in broken for problem in state.problems]
+        raise ConfigurationError(
+            "\n".join([f"incompatible with what is registered: {', '.join(state.subject for state in broken)}", *fields]),
+            "give new fields a default, or make it a new topic",
+        )
+
+
+def apply_tables(settings: Settings, folder: Path = migrate.FOLDER) -> list[str]:
+    """Bring the history's tables and views to the migrations of a folder; returns the names of those that were applied.
 
     Raises
     ------
@@ -136,6 +166,6 @@ def apply_tables(settings: Settings) -> list[str]:
     """
     client = connect(settings, database="default")
     try:
-        return migrate.apply(client)
+        return migrate.apply(client, folder)
     finally:
         client.close()

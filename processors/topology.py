@@ -18,7 +18,15 @@ from schemas.governance.records import DecisionMade, Policy, PolicyAudit
 from schemas.health.records import HealthEvent
 from schemas.journal.records import TradeClosed
 from schemas.learning.records import ModelActive, ModelRetrain, ModelSample, ModelTraining, RlReward
-from schemas.market.records import ExchangeNormalized, MarketFunding, MarketInstrument, MarketKline, MarketQuote, MarketTick
+from schemas.market.records import (
+    ExchangeNormalized,
+    MarketDepth,
+    MarketFunding,
+    MarketInstrument,
+    MarketKline,
+    MarketQuote,
+    MarketTick,
+)
 from schemas.positions.records import PortfolioExposure, PortfolioMark, PortfolioPosition, PortfolioSnapshot
 from schemas.record import Record
 from schemas.risk.records import RiskEvent, SizingDecided, TradeIntent
@@ -125,6 +133,7 @@ TOPICS: dict[str, Topic] = {
         Topic("exchange.raw", ExchangeFrame, "venue:symbol", "symbol", retention_ms=REPLAY_MS, kept=False),
         Topic("market.tick", MarketTick, "symbol"),
         Topic("market.quote", MarketQuote, "symbol"),
+        Topic("market.depth", MarketDepth, "symbol", retention_ms=REPLAY_MS),
         Topic("market.klines", MarketKline, "symbol"),
         Topic("market.funding", MarketFunding, "symbol"),
         _state("market.instrument", MarketInstrument, "venue:symbol", "symbol"),
@@ -169,17 +178,17 @@ NODES: dict[str, Node] = {
             "market",
             Kind.STAGE,
             ("exchange.raw", "market.quote"),
-            ("market.tick", "market.quote", "market.klines", "market.funding", "market.instrument", "exchange.normalized"),
-            "Trades, quotes, bars, funding and instruments from raw frames; one symbol across venues.",
+            ("market.tick", "market.quote", "market.depth", "market.klines", "market.funding", "market.instrument", "exchange.normalized"),
+            "Trades, quotes, books, bars, funding and instruments from raw frames; one symbol across venues.",
             gathers=("exchange.raw", "market.quote"),
         ),
         Node(
             "features",
             Kind.STAGE,
-            ("market.klines", "market.quote", "market.funding", "exchange.normalized"),
+            ("market.klines", "market.quote", "market.depth", "market.funding", "exchange.normalized"),
             ("features", "market.regime"),
             "Feature vector and regime at the close of every bar.",
-            gathers=("market.quote", "market.funding", "exchange.normalized"),
+            gathers=("market.quote", "market.depth", "market.funding", "exchange.normalized"),
         ),
         Node(
             "signals",

@@ -36,7 +36,7 @@ TABLE = "processors/topology.py"
 StateT = TypeVar("StateT", bound=msgspec.Struct)
 OptionsT = TypeVar("OptionsT", bound=BaseSettings)
 Handler = Callable[..., Iterable[Output]]
-KeyOf = Callable[[Any], str]
+KeyOf = Callable[[Any], str | None]
 
 
 class AvroCodec(Codec):
@@ -73,10 +73,14 @@ class StateCodec(Codec):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One state that a handler is given: a table, and which of its keys a record means."""
+    """One state that a handler is given: a table, and which of its keys a record means; none where the handler needs no state."""
 
     table: Table
     key: KeyOf
+
+    def when(self, needed: Callable[[Any], bool]) -> Binding:
+        """Bind the state only of records that need it; for the others the handler is given None, and nothing is written."""
+        return Binding(self.table, lambda record: self.key(record) if needed(record) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +177,12 @@ class Wiring:
             async for event in stream.events():
                 record = event.value
                 keys = [binding.key(record) for binding in bindings]
-                states = [binding.table[key] for binding, key in zip(bindings, keys, strict=True)]
+                states = [None if key is None else binding.table[key] for binding, key in zip(bindings, keys, strict=True)]
                 outputs = list(handler(*states, record))
                 # Before anything is awaited: another agent of the partition must not be given an older state meanwhile.
                 for binding, key, state in zip(bindings, keys, states, strict=True):
-                    binding.table[key] = state
+                    if key is not None:
+                        binding.table[key] = state
                 await self.send(event, outputs)
 
         self._agent(topic, handler, on_stream)

@@ -36,9 +36,9 @@ class SchemaIds(Protocol):
 
 
 @cache
-def schema_text(record: type[Record]) -> str:
-    """Return the ``.avsc`` of a record type, as it is in git."""
-    folder = ROOT / record.__module__.split(".")[-2]
+def schema_text(record: type[Record], root: Path = ROOT) -> str:
+    """Return the ``.avsc`` of a record type, as it is in git, or in another folder that is laid out as this one."""
+    folder = root / record.__module__.split(".")[-2]
     for path in folder.glob("*.avsc"):
         text = path.read_text()
         if json.loads(text)["name"] == record.__name__:

@@ -19,6 +19,14 @@ class Action(StrEnum):
     ENTER_SHORT = "ENTER_SHORT"
 
 
+class BookState(StrEnum):
+    """Whether a local order book is the venue's: SYNCING before its first snapshot, LIVE, STALE after it was thrown away."""
+
+    SYNCING = "SYNCING"
+    LIVE = "LIVE"
+    STALE = "STALE"
+
+
 class Cap(StrEnum):
     """The cap that bound the leverage."""
 
@@ -171,11 +179,16 @@ class OrderStatus(StrEnum):
 
 
 class OrderType(StrEnum):
-    """Order type."""
+    """Order type; those after LIMIT wait for a price before they work."""
 
     UNKNOWN = "UNKNOWN"
     MARKET = "MARKET"
     LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+    STOP_LIMIT = "STOP_LIMIT"
+    TAKE_PROFIT_MARKET = "TAKE_PROFIT_MARKET"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+    TRAILING_STOP = "TRAILING_STOP"
 
 
 class Origin(StrEnum):

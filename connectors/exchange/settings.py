@@ -15,6 +15,7 @@ class FeedSettings(BaseSettings):
 
     venues: tuple[str, ...] = Field(default=(USDM.name, SPOT.name), min_length=1, description="Venues that are followed.")
     symbols: tuple[str, ...] = Field(default=("BTCUSDT", "ETHUSDT"), min_length=1, description="Symbols that are followed at every venue.")
+    depth: bool = Field(default=True, description="Whether order books are followed, besides trades and best prices.")
     backfill: int = Field(default=1_000, ge=0, le=100_000, description="Trades of a symbol that are fetched by REST at the start.")
     gap_fill: int = Field(default=20_000, ge=0, description="Most trades of a symbol that are fetched to fill a gap.")
     silence_s: float = Field(default=15.0, gt=0, description="Silence after which a connection is thrown away, seconds.")

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from confluent_kafka import Consumer
 
 from connectors.exchange.binance.settings import VenueSettings
-from connectors.exchange.simulated.endpoint import Credentials
-from connectors.exchange.simulated.instruments import Product, instrument, known_symbols
-from connectors.exchange.simulated.server import AccountSettings, FollowServer
+from connectors.exchange.simulated.market.instruments import Product, instrument, known_symbols
+from connectors.exchange.simulated.rest.endpoint import Credentials
+from connectors.exchange.simulated.server.server import AccountSettings, FollowServer
 from connectors.kafka.config import client_config
 from processors.components import codecs, registry
 from processors.topology import NODES

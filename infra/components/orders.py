@@ -7,12 +7,11 @@ import asyncio
 from confluent_kafka import Message
 
 from connectors.clickhouse.dead_letters import KafkaDeadLetters
-from connectors.clickhouse.decode import Raw, Rejected
+from connectors.clickhouse.records import Rejected
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.exchange.orders.commands import CommandTopics
 from connectors.exchange.orders.gateway import run_gateway
 from connectors.exchange.orders.settings import OrdersSettings
-from connectors.kafka.headers import header_map
 from infra.clickhouse.generate import spec_of
 from processors.components import node_publisher, registry
 from processors.topology import TOPICS
@@ -34,9 +33,7 @@ async def orders(settings: Settings, stop: asyncio.Event) -> None:
     spec = spec_of(command)
 
     def on_corrupt(message: Message, error: DeadLetterError) -> None:
-        headers = list(header_map(message).items())
-        raw = Raw(message.partition() or 0, message.offset() or 0, message.timestamp()[1], message.key(), message.value(), headers)
-        letters.send(spec, [Rejected(raw, str(error))])
+        letters.send(spec, [Rejected(message, str(error))])
 
     await run_gateway(
         OrdersSettings(venue=settings.venue, account=settings.account),

@@ -30,8 +30,10 @@ CONTEXT_FEATURES: tuple[str, ...] = (
     "time_to_funding_s",
     "basis",
     "exchange_divergence_bps",
+    "depth_imbalance_5",
+    "depth_imbalance_10",
 )
-"""Features of the last quote, the funding and the other venues at the close of a bar."""
+"""Features of the last quote, the book, the funding and the other venues at the close of a bar."""
 
 DAY_FEATURES: tuple[str, ...] = ("time_of_day_sin", "time_of_day_cos")
 WEEK_FEATURES: tuple[str, ...] = ("time_of_week_sin", "time_of_week_cos")

@@ -1,6 +1,8 @@
-"""Features of the last quote, the funding and the other venues: pure functions of what was last seen."""
+"""Features of the last quote, the book, the funding and the other venues: pure functions of what was last seen."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 BPS = 1e4
 
@@ -24,6 +26,13 @@ def top_imbalance(bid_quantity: float, ask_quantity: float) -> float | None:
     """Return bid less ask quantity over their sum at the touch, -1 to 1; None for an empty book."""
     total = bid_quantity + ask_quantity
     return (bid_quantity - ask_quantity) / total if total > 0.0 else None
+
+
+def depth_imbalance(bid_quantities: Sequence[float], ask_quantities: Sequence[float], levels: int) -> float | None:
+    """Return bid less ask quantity over their sum in the best levels of each side, -1 to 1; None where a side has fewer levels."""
+    if min(len(bid_quantities), len(ask_quantities)) < levels:
+        return None
+    return top_imbalance(sum(bid_quantities[:levels]), sum(ask_quantities[:levels]))
 
 
 def time_to_funding_s(close_ts: int, next_funding_ts: int) -> float | None:

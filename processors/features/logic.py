@@ -11,8 +11,9 @@ from ml.features import context
 from ml.features.bars import BarFeatures, is_warm
 from ml.features.regime import RegimeRules, RegimeState
 from processors.output import Output
+from schemas.common import BookState
 from schemas.features.records import Features, MarketRegime
-from schemas.market.records import ExchangeNormalized, MarketFunding, MarketKline, MarketQuote
+from schemas.market.records import ExchangeNormalized, MarketDepth, MarketFunding, MarketKline, MarketQuote
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,25 @@ class Quote(msgspec.Struct):
     bid_quantity: float = 0.0
     ask_price: float = 0.0
     ask_quantity: float = 0.0
+
+
+class Depth(msgspec.Struct):
+    """What the features need of the last levels of a symbol's book.
+
+    Attributes
+    ----------
+    ts : int
+        Their event time, microseconds; 0 before the first, and while the book is not known.
+    newest : int
+        Event time of the newest record, of whichever state, microseconds.
+    imbalance_5, imbalance_10 : float | None
+        Imbalance of the best 5 and 10 levels.
+    """
+
+    ts: int = 0
+    newest: int = 0
+    imbalance_5: float | None = None
+    imbalance_10: float | None = None
 
 
 class Context(msgspec.Struct):
@@ -103,6 +123,16 @@ def on_quote(rules: Rules, quote: Quote, record: MarketQuote) -> Iterable[Output
     return ()
 
 
+def on_depth(rules: Rules, depth: Depth, record: MarketDepth) -> Iterable[Output]:
+    """Keep the newest levels of the venue's book; a book that is not known says nothing from then on."""
+    if record.venue == rules.venue and record.event_ts >= depth.newest:
+        depth.newest = record.event_ts
+        depth.ts = record.event_ts if record.state is BookState.LIVE else 0
+        depth.imbalance_5 = context.depth_imbalance(record.bid_quantities, record.ask_quantities, 5)
+        depth.imbalance_10 = context.depth_imbalance(record.bid_quantities, record.ask_quantities, 10)
+    return ()
+
+
 def on_funding(rules: Rules, state: Context, record: MarketFunding) -> Iterable[Output]:
     """Keep the newest funding of the venue."""
     if record.venue == rules.venue and record.event_ts >= state.funding_ts:
@@ -122,10 +152,11 @@ def on_normalized(state: Context, record: ExchangeNormalized) -> Iterable[Output
     return ()
 
 
-def context_features(rules: Rules, quote: Quote, state: Context, close_ts: int) -> dict[str, float | None]:
+def context_features(rules: Rules, quote: Quote, depth: Depth, state: Context, close_ts: int) -> dict[str, float | None]:
     """Return the context features at the close of a bar; null where what they need is missing or too old."""
     oldest = close_ts - rules.max_age_us
     quoted, funded = quote.ts > 0 and quote.ts >= oldest, state.funding_ts > 0 and state.funding_ts >= oldest
+    known = depth.ts > 0 and depth.ts >= oldest
     compared = state.normalized_ts > 0 and state.normalized_ts >= oldest
     return {
         "spread_bps": context.spread_bps(quote.bid_price, quote.ask_price) if quoted else None,
@@ -137,17 +168,19 @@ def context_features(rules: Rules, quote: Quote, state: Context, close_ts: int) 
         "time_to_funding_s": context.time_to_funding_s(close_ts, state.next_funding_ts) if funded else None,
         "basis": state.basis if compared else None,
         "exchange_divergence_bps": state.divergence_bps if compared and state.venues > 1 else None,
+        "depth_imbalance_5": depth.imbalance_5 if known else None,
+        "depth_imbalance_10": depth.imbalance_10 if known else None,
     }
 
 
-def on_kline(rules: Rules, state: SymbolState, quote: Quote, around: Context, bar: MarketKline) -> Iterable[Output]:
+def on_kline(rules: Rules, state: SymbolState, quote: Quote, depth: Depth, around: Context, bar: MarketKline) -> Iterable[Output]:
     """Return the vector and the regime at the close of a bar; nothing for a bar of another venue or interval, or seen before."""
     if bar.venue != rules.venue or bar.interval != rules.interval:
         return ()
     values = state.features.update(bar)
     if values is None:
         return ()
-    beside = context_features(rules, quote, around, bar.close_ts)
+    beside = context_features(rules, quote, depth, around, bar.close_ts)
     regime = state.regime.update(rules.regime, bar.close_ts, values["log_return_1"], bar.volume, beside["spread_bps"])
     key = f"{bar.venue}:{bar.symbol}:{bar.interval}:{bar.close_ts}"
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from processors.market import consolidation, logic
+from processors.market import consolidation, depth, logic
 from processors.market.rules import Rules
 from processors.output import Output
 from processors.wiring import Wiring
@@ -13,16 +13,27 @@ from schemas.market.records import MarketQuote
 
 
 def create_agents(wiring: Wiring) -> None:
-    """Bind the handlers: frames by venue and symbol, quotes of all venues by symbol."""
+    """Bind the handlers: frames by venue and symbol, quotes of all venues by symbol.
+
+    Books are a table of their own, which only depth frames write.
+    """
     rules = Rules()
     venues = wiring.table("venues", logic.VenueState)
+    books = wiring.table("books", depth.DepthState)
     symbols = wiring.table("symbols", consolidation.CrossState)
 
-    def on_frame(state: logic.VenueState, frame: ExchangeFrame) -> Iterable[Output]:
+    def on_frame(state: logic.VenueState | None, book: depth.DepthState | None, frame: ExchangeFrame) -> Iterable[Output]:
+        if book is not None:
+            return depth.on_depth(rules, book, frame)
+        assert state is not None, "a frame has the state of its book or that of its venue"
         return logic.on_frame(rules, state, frame)
 
     def on_quote(state: consolidation.CrossState, quote: MarketQuote) -> Iterable[Output]:
         return consolidation.on_quote(rules, state, quote)
 
-    wiring.react("exchange.raw", on_frame, venues.by("venue", "symbol"))
+    def is_other(frame: ExchangeFrame) -> bool:
+        return not depth.is_depth(frame)
+
+    key = ("venue", "symbol")
+    wiring.react("exchange.raw", on_frame, venues.by(*key).when(is_other), books.by(*key).when(depth.is_depth))
     wiring.react("market.quote", on_quote, symbols.by("symbol"))

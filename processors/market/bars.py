@@ -27,7 +27,7 @@ INTERVALS: tuple[tuple[str, int], ...] = (("1m", 60 * SECOND), ("5m", 300 * SECO
 
 
 class Bar(msgspec.Struct):
-    """A bar: prices and values in the quote currency, volumes in the base asset, times in microseconds; ids -1 without a trade."""
+    """A bar: prices and values in the quote currency, volumes in the base asset, times in microseconds; ids -1 where there is none."""
 
     open_ts: int
     open: float

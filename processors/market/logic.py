@@ -1,4 +1,4 @@
-"""Raw frames of a venue to trades, quotes, bars, funding and instruments; pure.
+"""Raw frames of a venue to trades, quotes, bars, funding and instruments; pure. Books are in `depth`.
 
 Trades alone, and the connector's heartbeats, move the time of the bars: a quote that overtakes a trade on another connection
 must not close the bar that the trade belongs to, nor may it while REST fills a gap.
@@ -10,14 +10,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from connectors.exchange.dialects import dialect_of
+from connectors.exchange.market_data import Dialect, Mark, Trade
+from connectors.exchange.payload import corrupt
 from processors.market.bars import Bar, BarState, add_trade, advance
-from processors.market.instruments import instrument_of
-from processors.market.payloads import MILLISECOND, corrupt, mark_of, quote_of, taker_side, trade_of
 from processors.market.rules import Rules
-from processors.market.trades import TradeIds
+from processors.market.trades import TimedTrades, TradeIds
 from processors.output import Output
 from schemas.exchange.records import ExchangeFrame
-from schemas.market.records import MarketFunding, MarketKline, MarketQuote, MarketTick
+from schemas.market.records import MarketFunding, MarketInstrument, MarketKline, MarketQuote, MarketTick
 
 
 class VenueState(msgspec.Struct):
@@ -26,7 +27,9 @@ class VenueState(msgspec.Struct):
     Attributes
     ----------
     ids : TradeIds
-        Trades that have come.
+        Trades that have come, where their ids count up.
+    timed : TimedTrades
+        Trades that have come, where their ids do not.
     bars : BarState
         Open bars.
     update_id : int
@@ -34,14 +37,18 @@ class VenueState(msgspec.Struct):
     stale_quotes : int
         Quotes that were older than one before and were dropped.
     funding_ts : int
-        Event time of the newest mark price, microseconds.
+        Event time of the newest mark price that was written, microseconds.
+    mark : Mark
+        What is known of mark price and funding; a venue may send only what has changed.
     """
 
     ids: TradeIds = msgspec.field(default_factory=TradeIds)
+    timed: TimedTrades = msgspec.field(default_factory=TimedTrades)
     bars: BarState = msgspec.field(default_factory=BarState)
     update_id: int = -1
     stale_quotes: int = 0
     funding_ts: int = 0
+    mark: Mark = Mark(0)
 
 
 def on_frame(rules: Rules, state: VenueState, frame: ExchangeFrame) -> Iterable[Output]:
@@ -54,70 +61,97 @@ def on_frame(rules: Rules, state: VenueState, frame: ExchangeFrame) -> Iterable[
     """
     if frame.event_ts - frame.ingest_ts > rules.max_ahead_us:
         raise corrupt(frame, f"event time {frame.event_ts} is {(frame.event_ts - frame.ingest_ts) / 1e6:.0f} s after the receipt")
+    if frame.channel == "heartbeat":
+        return _closed(rules, state, frame, frame.event_ts)
+    dialect = dialect_of(frame)
     match frame.channel:
         case "trade":
-            return _on_trade(rules, state, frame)
+            return _on_trades(rules, state, frame, dialect)
         case "quote":
-            return _on_quote(state, frame)
-        case "heartbeat":
-            return _closed(rules, state, frame, frame.event_ts)
+            return _on_quote(state, frame, dialect)
         case "mark":
-            return _on_mark(state, frame)
+            return _on_mark(rules, state, frame, dialect)
         case "instrument":
-            return (Output("market.instrument", f"{frame.venue}:{frame.symbol}", instrument_of(frame)),)
-        case "depth" | "depth_snapshot":
-            return ()
+            return (Output("market.instrument", f"{frame.venue}:{frame.symbol}", _instrument(frame, dialect)),)
         case unknown:
             raise corrupt(frame, f"no channel is called {unknown}")
 
 
-def _on_trade(rules: Rules, state: VenueState, frame: ExchangeFrame) -> Iterable[Output]:
-    """Write the trade once; one without a price or a quantity is in no bar."""
-    trade = trade_of(frame)
-    ts = trade.time_ms * MILLISECOND
-    if ts - frame.ingest_ts > rules.max_ahead_us:
-        raise corrupt(frame, f"trade {trade.id} happened {(ts - frame.ingest_ts) / 1e6:.0f} s after its receipt")
-    if not state.ids.take(trade.id, rules.gaps_kept):
-        return ()
-    side = taker_side(trade)
-    tick = MarketTick(
-        event_id=f"{frame.venue}:{frame.symbol}:t:{trade.id}", event_ts=ts, ingest_ts=frame.ingest_ts, venue=frame.venue,
-        symbol=frame.symbol, trade_id=trade.id, price=trade.price, quantity=trade.quantity, side=side,
-    )  # fmt: skip
-    outputs = [Output("market.tick", frame.symbol, tick)]
-    if trade.price > 0 and trade.quantity > 0:
-        add_trade(state.bars, trade.id, ts, trade.price, trade.quantity, side)
-    outputs.extend(_closed(rules, state, frame, ts - rules.grace_us))
+def _on_trades(rules: Rules, state: VenueState, frame: ExchangeFrame, dialect: Dialect) -> Iterable[Output]:
+    """Write each trade once; one without a price or a quantity is in no bar."""
+    trades = dialect.trades(frame)
+    for trade in trades:
+        if trade.ts - frame.ingest_ts > rules.max_ahead_us:
+            raise corrupt(frame, f"trade {trade.id} happened {(trade.ts - frame.ingest_ts) / 1e6:.0f} s after its receipt")
+    outputs: list[Output] = []
+    for trade in trades:
+        new = state.ids.take(trade.id, rules.gaps_kept) if dialect.counts_trades else state.timed.take(trade.id, trade.ts)
+        if new:
+            outputs.append(Output("market.tick", frame.symbol, _tick(frame, trade)))
+            if trade.price > 0 and trade.quantity > 0:
+                add_trade(state.bars, trade.id if dialect.counts_trades else -1, trade.ts, trade.price, trade.quantity, trade.side)
+            outputs.extend(_closed(rules, state, frame, trade.ts - rules.grace_us))
     return outputs
 
 
-def _on_quote(state: VenueState, frame: ExchangeFrame) -> Iterable[Output]:
-    quote = quote_of(frame)
+def _tick(frame: ExchangeFrame, trade: Trade) -> MarketTick:
+    return MarketTick(
+        event_id=f"{frame.venue}:{frame.symbol}:t:{trade.id}", event_ts=trade.ts, ingest_ts=frame.ingest_ts, venue=frame.venue,
+        symbol=frame.symbol, trade_id=trade.id, price=trade.price, quantity=trade.quantity, side=trade.side,
+    )  # fmt: skip
+
+
+def _on_quote(state: VenueState, frame: ExchangeFrame, dialect: Dialect) -> Iterable[Output]:
+    quote = dialect.quote(frame)
+    if quote is None:
+        return ()
     if quote.update_id <= state.update_id:
         state.stale_quotes += 1
         return ()
     state.update_id = quote.update_id
     record = MarketQuote(
-        event_id=f"{frame.venue}:{frame.symbol}:q:{quote.update_id}",
-        event_ts=(quote.time_ms or quote.sent_ms) * MILLISECOND or frame.event_ts,
+        event_id=f"{frame.venue}:{frame.symbol}:q:{quote.update_id}", event_ts=quote.ts or frame.event_ts,
         ingest_ts=frame.ingest_ts, venue=frame.venue, symbol=frame.symbol, update_id=quote.update_id,
         bid_price=quote.bid_price, bid_quantity=quote.bid_quantity, ask_price=quote.ask_price, ask_quantity=quote.ask_quantity,
     )  # fmt: skip
     return (Output("market.quote", frame.symbol, record),)
 
 
-def _on_mark(state: VenueState, frame: ExchangeFrame) -> Iterable[Output]:
-    mark = mark_of(frame)
-    ts = mark.time_ms * MILLISECOND
-    if ts <= state.funding_ts:
+def _on_mark(rules: Rules, state: VenueState, frame: ExchangeFrame, dialect: Dialect) -> Iterable[Output]:
+    """Write mark price and funding once all of it is known, where the last record is old enough."""
+    mark = dialect.mark(frame)
+    if mark.ts <= state.mark.ts:
         return ()
-    state.funding_ts = ts
+    known = state.mark = mark if mark.whole else _changed(state.mark, mark)
+    price, index, rate, next_ts = known.mark_price, known.index_price, known.funding_rate, known.next_funding_ts
+    if price is None or index is None or rate is None or next_ts is None or mark.ts - state.funding_ts < rules.funding_every_us:
+        return ()
+    state.funding_ts = mark.ts
     record = MarketFunding(
-        event_id=f"{frame.venue}:{frame.symbol}:f:{ts}", event_ts=ts, ingest_ts=frame.ingest_ts, venue=frame.venue, symbol=frame.symbol,
-        mark_price=mark.mark_price, index_price=mark.index_price, funding_rate=mark.funding_rate,
-        next_funding_ts=mark.next_funding_ms * MILLISECOND,
+        event_id=f"{frame.venue}:{frame.symbol}:f:{mark.ts}", event_ts=mark.ts, ingest_ts=frame.ingest_ts, venue=frame.venue,
+        symbol=frame.symbol, mark_price=price, index_price=index, funding_rate=rate, next_funding_ts=next_ts,
     )  # fmt: skip
     return (Output("market.funding", frame.symbol, record),)
+
+
+def _changed(known: Mark, change: Mark) -> Mark:
+    """Return what is known after a change."""
+    return Mark(
+        change.ts,
+        known.mark_price if change.mark_price is None else change.mark_price,
+        known.index_price if change.index_price is None else change.index_price,
+        known.funding_rate if change.funding_rate is None else change.funding_rate,
+        known.next_funding_ts if change.next_funding_ts is None else change.next_funding_ts,
+    )
+
+
+def _instrument(frame: ExchangeFrame, dialect: Dialect) -> MarketInstrument:
+    instrument = dialect.instrument(frame)
+    return MarketInstrument(
+        event_id=f"{frame.venue}:{frame.symbol}:i:{frame.event_ts}", event_ts=frame.event_ts, ingest_ts=frame.ingest_ts,
+        venue=frame.venue, symbol=frame.symbol, base_asset=instrument.base_asset, quote_asset=instrument.quote_asset,
+        rules=instrument.rules,
+    )  # fmt: skip
 
 
 def _closed(rules: Rules, state: VenueState, frame: ExchangeFrame, watermark: int) -> Iterable[Output]:
@@ -139,5 +173,6 @@ def _kline(frame: ExchangeFrame, interval: str, length: int, bar: Bar) -> Market
         venue=frame.venue, symbol=frame.symbol, interval=interval, open_ts=bar.open_ts, close_ts=close_ts,
         open=bar.open, high=bar.high, low=bar.low, close=bar.close, volume=bar.volume, quote_volume=bar.quote_volume,
         trades=bar.trades, taker_buy_volume=bar.taker_buy_volume,
-        first_trade_id=bar.first_trade_id if bar.trades else None, last_trade_id=bar.last_trade_id if bar.trades else None,
+        first_trade_id=bar.first_trade_id if bar.first_trade_id >= 0 else None,
+        last_trade_id=bar.last_trade_id if bar.last_trade_id >= 0 else None,
     )  # fmt: skip

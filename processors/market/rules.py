@@ -26,6 +26,13 @@ class Rules:
         Age at which a venue's quote no longer counts in the consolidated price.
     normalized_every_us
         Least time between two consolidated prices of a symbol.
+    depth_levels
+        Levels of a side in a record of the book.
+    depth_every_us
+        Least time between two records of a book; less than the 100 ms between two diffs, so that a diff which comes a little
+        early is written too.
+    funding_every_us
+        Least time between two records of mark price and funding.
     perpetual_venue, spot_venue
         The two venues whose mids make the basis.
     """
@@ -36,9 +43,15 @@ class Rules:
     gaps_kept: int = 64
     stale_us: int = 5_000_000
     normalized_every_us: int = 250_000
+    depth_levels: int = 10
+    depth_every_us: int = 50_000
+    funding_every_us: int = 500_000
     perpetual_venue: str = "binance-usdm"
     spot_venue: str = "binance-spot"
 
     def __post_init__(self) -> None:
-        if self.grace_us < 0 or self.normalized_every_us < 0 or min(self.max_gap_us, self.max_ahead_us, self.stale_us) <= 0:
+        if (
+            min(self.grace_us, self.normalized_every_us, self.depth_every_us, self.funding_every_us) < 0
+            or min(self.max_gap_us, self.max_ahead_us, self.stale_us) <= 0
+        ):
             raise ConfigurationError(f"a time of {self} is out of its range", "times are positive, grace and throttle not negative")

@@ -1,4 +1,4 @@
-"""Each trade exactly once, by the venue's trade id."""
+"""Each trade exactly once, by the venue's trade id where ids count up, else by time and id."""
 
 from __future__ import annotations
 
@@ -39,5 +39,36 @@ class TradeIds(msgspec.Struct):
                 self.gaps[position : position + 1] = [part for part in ((first, trade_id - 1), (trade_id + 1, last)) if part[0] <= part[1]]
                 self.missing -= 1
                 return True
+        self.duplicates += 1
+        return False
+
+
+class TimedTrades(msgspec.Struct):
+    """Trades of a symbol at a venue whose ids do not count up: they come in the order of their times, or again.
+
+    A gap in them cannot be seen. The feed reports one where REST does not reach back to the newest trade that it knows.
+
+    Attributes
+    ----------
+    newest_ts : int
+        Time of the newest trade, microseconds; -1 before the first.
+    ids : list of int
+        Ids of the trades of that time.
+    duplicates : int
+        Trades that came again, or after a newer one, and were dropped.
+    """
+
+    newest_ts: int = -1
+    ids: list[int] = []
+    duplicates: int = 0
+
+    def take(self, trade_id: int, ts: int) -> bool:
+        """Return whether a trade is new, and remember it."""
+        if ts > self.newest_ts:
+            self.newest_ts, self.ids = ts, [trade_id]
+            return True
+        if ts == self.newest_ts and trade_id not in self.ids:
+            self.ids.append(trade_id)
+            return True
         self.duplicates += 1
         return False

@@ -28,6 +28,9 @@ class ExchangeFrame(Record, frozen=True, kw_only=True):
         Number of the frame within the session, from 0.
     payload : str
         The frame's JSON text as received; for a heartbeat an empty object.
+    channel_sequence : int | None
+        Number of the frame within the session and channel, from 0: a hole in it is a frame that was lost on the way.
+        Null in frames written before it was.
     """
 
     venue: str
@@ -37,3 +40,4 @@ class ExchangeFrame(Record, frozen=True, kw_only=True):
     session: str
     sequence: int
     payload: str
+    channel_sequence: int | None = None

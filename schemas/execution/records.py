@@ -178,6 +178,12 @@ class OrderCommand(Record, frozen=True, kw_only=True):
         Money at risk (1 R), quote currency; null for an exit.
     reference_price : Decimal
         Price when it was decided, quote currency.
+    trigger_price : Decimal | None
+        Price that a stop or take-profit order waits for, or that starts a trailing stop, quote currency; null where it
+        waits for none.
+    callback_rate : Decimal | None
+        How far the price must come back from its extreme to trigger a trailing stop, as a fraction; null for other
+        orders.
     """
 
     account: str
@@ -201,3 +207,5 @@ class OrderCommand(Record, frozen=True, kw_only=True):
     stop_price: Decimal | None = None
     risk_amount: Decimal | None = None
     reference_price: Decimal
+    trigger_price: Decimal | None = None
+    callback_rate: Decimal | None = None

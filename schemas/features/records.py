@@ -72,6 +72,10 @@ class Features(Record, frozen=True, kw_only=True):
         Perpetual over spot, minus 1, fraction.
     exchange_divergence_bps : float | None
         Largest divergence between venues, basis points.
+    depth_imbalance_5 : float | None
+        Bid less ask quantity over their sum in the best 5 levels of each side, -1 to 1.
+    depth_imbalance_10 : float | None
+        Bid less ask quantity over their sum in the best 10 levels of each side, -1 to 1.
     """
 
     venue: str
@@ -103,6 +107,8 @@ class Features(Record, frozen=True, kw_only=True):
     time_to_funding_s: float | None = None
     basis: float | None = None
     exchange_divergence_bps: float | None = None
+    depth_imbalance_5: float | None = None
+    depth_imbalance_10: float | None = None
 
 
 class MarketRegime(Record, frozen=True, kw_only=True):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from connectors.exchange.venues import USDM, Channel
+from connectors.exchange.venues import DEPTH_CHANNELS, USDM, Channel
 from ml.serving.scorer import Scorer
 from processors.features import logic as features_logic
+from processors.market.depth import DepthState, on_depth
 from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
 from processors.signals import logic as signals_logic
@@ -30,6 +31,7 @@ from tests.unit.signals.vectors import vectors
 
 FRAMES = 20_000
 RECORDED = 50_000
+TRADED = (Channel.TRADE, Channel.QUOTE)
 BARS = 5_000
 ROWS = 2_000
 
@@ -44,7 +46,24 @@ def market(_bench: Bench) -> Iterator[Figure]:
     if not files:
         yield skipped("market: recorded frames", "frames/s", f"no recording in {DATA.name} of QUANTUM_DATA")
         return
-    yield _market("market: recorded frames", rules, _recorded(files), f"trades and quotes of {len(files)} files")
+    yield _market("market: recorded frames", rules, _recorded(files, TRADED), f"trades and quotes of {len(files)} files")
+    frames = _recorded(files, DEPTH_CHANNELS)
+    rates = best_rates(len(frames), {"own": lambda: _books(rules, frames), "json": lambda: [json.loads(frame.payload) for frame in frames]})
+    note = f"diffs of {len(files)} files joined to their snapshots"
+    yield Figure(
+        name="market: recorded books",
+        unit="frames/s",
+        value=rates["own"],
+        peers={"json.loads of the payload alone": rates["json"]},
+        note=note,
+    )
+
+
+def _books(rules: Rules, frames: list[ExchangeFrame]) -> None:
+    states: dict[tuple[str, str], DepthState] = {}
+    for frame in frames:
+        for _ in on_depth(rules, states.setdefault((frame.venue, frame.symbol), DepthState()), frame):
+            pass
 
 
 def _market(name: str, rules: Rules, frames: list[ExchangeFrame], note: str = "") -> Figure:
@@ -74,9 +93,10 @@ def features(_bench: Bench) -> Iterator[Figure]:
     ]  # fmt: skip
 
     def stage() -> None:
-        state, quote, around = features_logic.SymbolState(), features_logic.Quote(), features_logic.Context()
+        state, quote = features_logic.SymbolState(), features_logic.Quote()
+        depth, around = features_logic.Depth(), features_logic.Context()
         for bar in bars:
-            for _ in features_logic.on_kline(rules, state, quote, around, bar):
+            for _ in features_logic.on_kline(rules, state, quote, depth, around, bar):
                 pass
 
     yield Figure(name="features: on_kline", unit="us/bar", value=best_costs(BARS, {"own": stage})["own"], note="16 bar features, a regime")
@@ -164,10 +184,8 @@ def _quotes(count: int) -> list[ExchangeFrame]:
     ]  # fmt: skip
 
 
-def _recorded(files: list[Path]) -> list[ExchangeFrame]:
-    """Return trades and quotes; depth, most of a recording, is passed over by the stage and would flatter it."""
+def _recorded(files: list[Path], channels: Collection[str]) -> list[ExchangeFrame]:
+    """Return the frames of some channels from the beginning of every file."""
     return [
-        frame
-        for file in files
-        for frame in islice((each for each in recorded(file) if each.channel in (Channel.TRADE, Channel.QUOTE)), RECORDED // len(files))
+        frame for file in files for frame in islice((each for each in recorded(file) if each.channel in channels), RECORDED // len(files))
     ]

@@ -6,14 +6,19 @@ import asyncio
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 
+import msgspec
 import pytest
 
 from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.book.book import BookRules, LocalBook
+from connectors.exchange.dialects import dialect_of
 from connectors.exchange.feed import run_feed
 from connectors.exchange.settings import FeedSettings
+from connectors.exchange.venues import DEPTH_CHANNELS
 from quantum.errors import ConfigurationError, RetryError
-from schemas.common import FrameKind
+from schemas.common import BookState, FrameKind
 from schemas.exchange.records import ExchangeFrame
 from tests.integration.venue_process import VenueProcess, running_venue
 
@@ -35,6 +40,16 @@ class Sink:
             if frame.channel == channel:
                 found[frame.venue, frame.symbol].append(frame)
         return found
+
+
+def books_of(sink: Sink, key: tuple[str, str]) -> list[LocalBook]:
+    """Return the book of a venue's symbol after each of its depth frames, read as the market stage does."""
+    book, found = LocalBook(), []
+    for frame in sink.frames:
+        if (frame.venue, frame.symbol) == key and frame.channel in DEPTH_CHANNELS:
+            book.take(BookRules(), frame.session, dialect_of(frame).depth(frame))
+            found.append(msgspec.convert(msgspec.to_builtins(book), LocalBook))
+    return found
 
 
 def trade_id(frame: ExchangeFrame) -> int:
@@ -95,14 +110,19 @@ async def test_instruments_then_backfill_then_the_stream(venue: VenueProcess) ->
         elif frame.channel == "trade" and frame.kind is FrameKind.STREAM:
             assert frame.event_ts >= vouched[frame.venue, frame.symbol]
     assert len({frame.event_id for frame in sink.frames}) == len(sink.frames)
+    for key in KEYS:
+        states = [book.state for book in books_of(sink, key)]
+        live = states.index(BookState.LIVE)
+        assert set(states[:live]) <= {BookState.SYNCING}
+        assert len(states) > live + 5
+        assert set(states[live:]) == {BookState.LIVE}
 
 
 async def test_dropped_connections_leave_no_gap(venue: VenueProcess) -> None:
     sink = Sink()
 
     def drop() -> None:
-        venue.fault(venue.usdm, kind="drop_sockets")
-        venue.fault(venue.spot, kind="drop_sockets")
+        venue.fault(kind="drop_sockets")
 
     await follow(venue, sink, FeedSettings(backfill=100), drop, seconds=6.0)
     sessions = {(frame.venue, frame.session) for frame in sink.frames if frame.channel == "heartbeat"}
@@ -111,10 +131,41 @@ async def test_dropped_connections_leave_no_gap(venue: VenueProcess) -> None:
         ids = {trade_id(frame) for frame in frames}
         assert ids == set(range(min(ids), max(ids) + 1))
         assert max(Counter(trade_id(frame) for frame in frames).values()) <= 2
+    for key in KEYS:
+        books = books_of(sink, key)
+        first, last = books[0].session, books[-1]
+        assert last.session != first
+        assert last.state is BookState.LIVE
+        assert last.resyncs == len({book.session for book in books}) - 1, "a book was thrown away without a new connection"
+
+
+async def test_books_survive_lost_doubled_and_swapped_frames(venue: VenueProcess) -> None:
+    """Every book is thrown away for its gaps and comes back; where it is live, its best prices are the venue's own."""
+    sink = Sink()
+
+    def spoil() -> None:
+        for kind, chance in (("drop_frame", 0.1), ("duplicate_frame", 0.1), ("reorder_frame", 0.1)):
+            venue.fault(kind=kind, stream="@depth", probability=chance, seconds=3)
+
+    await follow(venue, sink, FeedSettings(backfill=10), spoil, seconds=6.0)
+    assert len({(frame.venue, frame.session) for frame in sink.by_key("heartbeat")["binance-usdm", "BTCUSDT"]}) == 1
+    for key in KEYS:
+        books = books_of(sink, key)
+        assert books[-1].state is BookState.LIVE
+        assert books[-1].resyncs > 0
+        assert {book.reason.partition(":")[0] for book in books if book.state is BookState.STALE} == {"gap"}
+        said = {quote["u"]: quote for frame in sink.by_key("quote")[key] for quote in [json.loads(frame.payload)]}
+        compared = 0
+        for book in books:
+            if book.state is BookState.LIVE and book.last in said:
+                (bid, ask), quote = (side[0][0] for side in book.levels(1)), said[book.last]
+                assert [Decimal(price).scaleb(-book.price_places) for price in (bid, ask)] == [Decimal(quote["b"]), Decimal(quote["a"])]
+                compared += 1
+        assert compared > 3
 
 
 async def test_a_rate_limit_is_waited_out(venue: VenueProcess) -> None:
-    venue.fault(venue.usdm, kind="respond", status=429, count=2)
+    venue.fault(kind="respond", product="usdm", status=429, count=2)
     sink = Sink()
     await follow(venue, sink, FeedSettings(venues=("binance-usdm",), backfill=10), seconds=0.1)
     assert {key for key in KEYS if key[0] == "binance-usdm"} == set(sink.by_key("trade"))

@@ -5,142 +5,31 @@ from __future__ import annotations
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
 
 from connectors.exchange.orders.events import OrderSeen
 from connectors.exchange.orders.ledger import FACTS, Ledger, Result
 from connectors.exchange.orders.results import ResultLog
-from connectors.kafka.headers import header_map
-from connectors.kafka.topics import TopicSpec, apply
 from quantum.errors import FencedError
-from quantum.trace import CAUSATION, TRACEPARENT, Headers, root_headers
-from schemas.codec import RecordCodec, schema_text
+from quantum.trace import CAUSATION, TRACEPARENT, root_headers
+from schemas.codec import RecordCodec
 from schemas.common import Liquidity, OrderAction, OrderStatus, OrderType, Origin, Side, TimeInForce
 from schemas.execution.records import AccountBalance, ExecutionResult, OrderCommand
 from schemas.record import Record
 from tests.conftest import RunningStack
-from tests.integration.gateway_process import PARTITIONS, RECORDS, Arguments, partitions_of, publisher_of, registry_at, topics_of
+from tests.integration.gateway_process import partitions_of, publisher_of, registry_at, topics_of
+from tests.integration.order_bench import FINAL, Bench, market, order_bench
 from tests.integration.venue_process import VenueProcess, running_venue
-from tests.unit.exchange.orders.commands import command
 
 pytestmark = pytest.mark.stack
-
-FINAL = {OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
-
-
-def end_of(consumer: Consumer, topic: str, partition: int) -> int:
-    """Return the end of a partition; of a topic that was made just now the leader may not know yet."""
-    for _ in range(50):
-        try:
-            return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1])
-        except KafkaException as error:
-            if error.args[0].name() not in ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART"):
-                raise
-            time.sleep(0.2)
-    raise AssertionError(f"{topic} {partition} has no leader")
-
-
-@dataclass
-class Bench:
-    """A gateway's world: topics of its own, the venue, and the gateway's processes."""
-
-    arguments: Arguments
-    venue: VenueProcess
-    folder: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, instance: str = "one") -> subprocess.Popen[bytes]:
-        """Start a gateway."""
-        arguments = msgspec.structs.replace(self.arguments, instance=instance)
-        with (self.folder / "gateway.log").open("ab") as log:
-            line = [sys.executable, "-m", "tests.integration.gateway_process", msgspec.json.encode(arguments).decode()]
-            process = subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
-        self.processes.append(process)
-        return process
-
-    def log(self) -> str:
-        """Return what the gateways have said."""
-        return (self.folder / "gateway.log").read_text()
-
-    def send(self, *commands: OrderCommand) -> None:
-        """Put commands on the log."""
-        publisher = publisher_of(self.arguments)
-        for each in commands:
-            publisher.send(f"{self.arguments.prefix}.command", each.account, each)
-        publisher.flush()
-
-    def read(self, name: str) -> list[tuple[Any, Headers]]:
-        """Return the records of a topic and their headers."""
-        topic = f"{self.arguments.prefix}.{name}"
-        codec: RecordCodec[Any] = RecordCodec(f"{topic}-value", RECORDS[name], registry_at(self.arguments.registry))
-        consumer = Consumer({"bootstrap.servers": self.arguments.kafka, "group.id": "reader", "enable.auto.commit": False})
-        try:
-            ends = {p: end_of(consumer, topic, p) for p in range(PARTITIONS)}
-            consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end > 0])
-            found: list[tuple[Any, Headers]] = []
-            while any(place.offset < ends[place.partition] for place in consumer.position(consumer.assignment())):
-                for message in consumer.consume(1_000, 0.1):
-                    assert message.error() is None
-                    found.append((codec.decode(message.value() or b""), header_map(message)))
-            return found
-        finally:
-            consumer.close()
-
-    def active(self) -> str:
-        """Return the instance that has the partition of the account, empty where none has."""
-        ours = partitions_of("paper")[0]
-        admin = AdminClient({"bootstrap.servers": self.arguments.kafka})
-        try:
-            group = admin.describe_consumer_groups([self.arguments.prefix])[self.arguments.prefix].result(10)
-        except KafkaException as error:
-            if error.args[0].name() not in ("COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"):
-                raise
-            return ""
-        for member in group.members:
-            if any(place.partition == ours for place in member.assignment.topic_partitions):
-                return str(member.group_instance_id)
-        return ""
-
-    def until_active(self, *instances: str) -> None:
-        """Wait until one of some instances has the partition of the account."""
-        self.until(lambda: self.active() in instances, 40)
-
-    def results(self) -> list[ExecutionResult]:
-        """Return all results."""
-        return [record for record, _ in self.read("result")]
-
-    def committed(self) -> int:
-        """Return how many commands have been committed."""
-        consumer = Consumer({"bootstrap.servers": self.arguments.kafka, "group.id": self.arguments.prefix})
-        try:
-            places = consumer.committed([TopicPartition(f"{self.arguments.prefix}.command", p) for p in range(PARTITIONS)], timeout=10)
-            return sum(max(place.offset, 0) for place in places)
-        finally:
-            consumer.close()
-
-    def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Wait until something holds."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.log()[-6_000:]
-            time.sleep(0.1)
-
-    def finished(self, names: set[str]) -> bool:
-        """Return whether every order is over."""
-        return names <= {result.client_order_id for result in self.results() if result.status in FINAL}
 
 
 @pytest.fixture(scope="module")
@@ -151,22 +40,8 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VenueProcess]:
 
 @pytest.fixture
 def bench(stack: RunningStack, venue: VenueProcess, unique: str, tmp_path: Path) -> Iterator[Bench]:
-    arguments = Arguments(stack.endpoints.kafka, stack.endpoints.registry, unique, venue.usdm)
-    registry = registry_at(arguments.registry)
-    apply(arguments.kafka, [TopicSpec(f"{unique}.{name}", PARTITIONS, 1, {}) for name in RECORDS])
-    for name, record in RECORDS.items():
-        registry.register(f"{unique}.{name}-value", schema_text(record))
-    made = Bench(arguments, venue, tmp_path)
-    yield made
-    for process in made.processes:
-        if process.poll() is None:
-            process.kill()
-        process.wait(10)
-
-
-def market(name: str, symbol: str = "BTCUSDT", side: Side = Side.BUY, **changes: Any) -> OrderCommand:
-    quantity = Decimal("0.002") if symbol == "BTCUSDT" else Decimal("0.01")
-    return command(name, symbol=symbol, side=side, **{"quantity": quantity, "leverage": 3.0, **changes})
+    with order_bench(stack, venue, unique, tmp_path) as made:
+        yield made
 
 
 def check_against_the_venue(bench: Bench, names: set[str]) -> None:
@@ -270,18 +145,6 @@ def cancel_directly(bench: Bench, name: str) -> None:
         assert answer.status == 200
 
 
-def test_accepted_then_timed_out_is_not_sent_again(bench: Bench, unique: str) -> None:
-    names = {f"{unique}-{n}" for n in range(12)}
-    bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=4)
-    bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=2, hang_seconds=4)
-    bench.start()
-    bench.send(*(market(name, "BTCUSDT" if n % 2 else "ETHUSDT", quantity=Decimal("0.02")) for n, name in enumerate(sorted(names))))
-    bench.until(lambda: bench.finished(names) and bench.committed() == 12)
-    check_against_the_venue(bench, names)
-    assert bench.log().count("got no answer") + bench.log().count("-1007") >= 6
-    assert "has an order with this id" not in bench.log(), "an order was sent twice"
-
-
 def wait_for_partitions(bench: Bench, times: int) -> None:
     """Wait until a gateway has got its partitions for the n-th time."""
     bench.until(lambda: bench.log().count("orders are open") >= times)
@@ -298,7 +161,7 @@ def test_killed_at_random_points_every_command_reaches_the_venue_once(bench: Ben
             for n, name in enumerate(names[number * total // kills : (number + 1) * total // kills])
         ]
         if number % 2:
-            bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=1)
+            bench.venue.fault(kind="accept_then_time_out", count=1)
         wait_for_partitions(bench, number + 1)
         bench.send(*commands)
         time.sleep(randomly.uniform(0.0, 0.4) if number < kills - 1 else 0.02)  # the last one must leave something undone
@@ -344,7 +207,7 @@ def test_two_gateways_killed_stopped_and_lied_to(bench: Bench, unique: str) -> N
 
     def feed() -> None:
         batch = [f"{unique}-{len(names) + n}" for n in range(10)]
-        bench.venue.fault(bench.venue.usdm, kind="accept_then_time_out", count=1, hang_seconds=randomly.choice([0, 2]))
+        bench.venue.fault(kind="accept_then_time_out", count=1, hang_seconds=randomly.choice([0, 2]))
         bench.send(
             *(
                 market(name, "BTCUSDT" if n % 4 < 2 else "ETHUSDT", Side.BUY if n % 2 else Side.SELL)
@@ -469,7 +332,7 @@ def test_a_venue_that_is_away_is_waited_for(bench: Bench, unique: str, tmp_path:
     gateway = bench.start()
     bench.until(lambda: bench.log().count("cannot be reached") >= 5)
     assert (gateway.poll(), bench.results(), bench.committed()) == (None, [], 0)
-    with running_venue(tmp_path, port):
+    with running_venue(tmp_path, usdm_port=port):
         bench.until(lambda: bench.finished({f"{unique}-1", f"{unique}-2"}) and bench.committed() == 2)
 
 

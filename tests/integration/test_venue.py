@@ -17,11 +17,15 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 from pydantic import SecretStr
 
-from connectors.exchange.simulated.endpoint import Credentials
-from connectors.exchange.simulated.instruments import Product, instrument
-from connectors.exchange.simulated.server import AccountSettings, FollowServer, VenueServer
+from connectors.exchange.simulated.dialect.frames import book_ticker
+from connectors.exchange.simulated.market.instruments import Product, instrument
+from connectors.exchange.simulated.rest.endpoint import Credentials
+from connectors.exchange.simulated.rest.exchange_info import PREFIX
+from connectors.exchange.simulated.server.server import AccountSettings, FollowServer, VenueServer
+from quantum.cli import main
 
 CREDENTIALS = Credentials("a-key", SecretStr("a-secret"))
 ETH = "ETHUSDT"
@@ -30,9 +34,10 @@ ETH = "ETHUSDT"
 class Client:
     """A plain client that signs."""
 
-    def __init__(self, http: aiohttp.ClientSession, base: str) -> None:
+    def __init__(self, http: aiohttp.ClientSession, base: str, control_url: str = "") -> None:
         self.http = http
         self.base = base
+        self.control_url = control_url
 
     async def call(self, method: str, path: str, *, signed: bool = False, key: str | None = None, **params: Any) -> tuple[int, Any]:
         query = urlencode(params)
@@ -43,16 +48,21 @@ class Client:
         async with self.http.request(method, f"{self.base}{path}?{query}", headers=headers) as answer:
             return answer.status, await answer.json()
 
+    async def control(self, method: str, at: str, **body: Any) -> tuple[int, Any]:
+        async with self.http.request(method, f"{self.control_url}{at}", json=body or None) as answer:
+            return answer.status, await answer.json()
+
     async def fault(self, **fault: Any) -> Any:
-        async with self.http.post(f"{self.base}/control/fault", json=fault) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
+        status, answer = await self.control("POST", "/faults", **fault)
+        assert status == 200, answer
+        return answer
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[VenueServer]:
     account = AccountSettings(CREDENTIALS, latency=0.001)
-    async with VenueServer(("BTCUSDT", ETH), seed=3, history_minutes=15, account=account) as running:
+    settings: dict[str, Any] = {"history_minutes": 15, "account": account, "products": tuple(Product), "control": True}
+    async with VenueServer(("BTCUSDT", ETH), seed=3, **settings) as running:
         yield running
 
 
@@ -64,12 +74,17 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def usdm(server: VenueServer, http: aiohttp.ClientSession) -> Client:
-    return Client(http, server.url(Product.USDM))
+    return client_of(server, http, Product.USDM)
 
 
 @pytest.fixture
 def spot(server: VenueServer, http: aiohttp.ClientSession) -> Client:
-    return Client(http, server.url(Product.SPOT))
+    return client_of(server, http, Product.SPOT)
+
+
+def client_of(server: VenueServer, http: aiohttp.ClientSession, product: Product) -> Client:
+    assert server.control is not None
+    return Client(http, server.url(product), server.control.site.url)
 
 
 async def listen(client: Client, path: str, frames: list[Any], ready: asyncio.Event) -> None:
@@ -89,16 +104,17 @@ async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
 
 @pytest.mark.parametrize("product", list(Product))
 async def test_streams_join_with_history_and_snapshot(server: VenueServer, http: aiohttp.ClientSession, product: Product) -> None:
-    client = Client(http, server.url(product))
-    prefix = "/fapi/v1" if product is Product.USDM else "/api/v3"
+    client = client_of(server, http, product)
+    prefix, symbol = PREFIX[product], ETH if product is not Product.COINM else "ETHUSD_PERP"
     received: list[Any] = []
     ready = asyncio.Event()
-    streams = "ethusdt@trade/ethusdt@aggTrade/ethusdt@bookTicker/ethusdt@depth@100ms/ethusdt@kline_1m/ethusdt@markPrice@1s"
+    kinds = ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1m", "markPrice@1s")
+    streams = "/".join(f"{symbol.lower()}@{kind}" for kind in kinds)
     reader = asyncio.create_task(listen(client, f"/stream?streams={streams}", received, ready))
     await ready.wait()
-    _, snapshot = await client.call("GET", f"{prefix}/depth", symbol=ETH, limit=1000)
-    await asyncio.sleep(4)
-    _, final = await client.call("GET", f"{prefix}/depth", symbol=ETH, limit=1000)
+    _, snapshot = await client.call("GET", f"{prefix}/depth", symbol=symbol, limit=1000)
+    await asyncio.sleep(3)
+    _, final = await client.call("GET", f"{prefix}/depth", symbol=symbol, limit=1000)
     await asyncio.sleep(0.3)
     reader.cancel()
     by_kind: dict[str, list[Any]] = {}
@@ -107,7 +123,7 @@ async def test_streams_join_with_history_and_snapshot(server: VenueServer, http:
 
     trades = by_kind["trade"]
     assert [t["t"] for t in trades] == list(range(trades[0]["t"], trades[0]["t"] + len(trades)))
-    _, history = await client.call("GET", f"{prefix}/historicalTrades", key="a-key", symbol=ETH, fromId=trades[0]["t"] - 5, limit=6)
+    _, history = await client.call("GET", f"{prefix}/historicalTrades", key="a-key", symbol=symbol, fromId=trades[0]["t"] - 5, limit=6)
     assert [row["id"] for row in history] == list(range(trades[0]["t"] - 5, trades[0]["t"] + 1))
     assert (history[-1]["price"], history[-1]["qty"], history[-1]["time"]) == (trades[0]["p"], trades[0]["q"], trades[0]["T"])
     aggregates = by_kind["aggTrade"]
@@ -115,11 +131,11 @@ async def test_streams_join_with_history_and_snapshot(server: VenueServer, http:
 
     book = {"b": dict(snapshot["bids"]), "a": dict(snapshot["asks"])}
     diffs = [d for d in by_kind["depth@100ms"] if d["u"] > snapshot["lastUpdateId"] and d["u"] <= final["lastUpdateId"]]
-    assert diffs[0]["U"] <= snapshot["lastUpdateId"] + 1
+    # Spot joins by U, which follows upon the frame before; futures by pu, since their ids count over all symbols.
+    assert diffs[0]["U" if product is Product.SPOT else "pu"] <= snapshot["lastUpdateId"] + (product is Product.SPOT)
     assert diffs[-1]["u"] <= final["lastUpdateId"]
     for before, after in itertools.pairwise(diffs):
-        assert after["U"] == before["u"] + 1
-        assert product is Product.SPOT or after["pu"] == before["u"]
+        assert after["U"] == before["u"] + 1 if product is Product.SPOT else after["pu"] == before["u"] < after["U"]
     rest = [d for d in by_kind["depth@100ms"] if d["u"] > final["lastUpdateId"]][:1]
     for diff in diffs:
         for side in "ba":
@@ -129,9 +145,9 @@ async def test_streams_join_with_history_and_snapshot(server: VenueServer, http:
     for side, name in (("b", "bids"), ("a", "asks")):
         kept = {p: q for p, q in book[side].items() if float(q) and p not in open_levels[side]}
         assert kept == {p: q for p, q in final[name] if p not in open_levels[side]}
-    assert len(by_kind["bookTicker"]) > 30
-    assert ("markPrice@1s" in by_kind) is (product is Product.USDM)
-    assert by_kind["kline_1m"][-1]["k"]["n"] > 0
+    assert len(by_kind["bookTicker"]) > 20
+    assert ("markPrice@1s" in by_kind) is product.futures
+    assert product is Product.COINM or by_kind["kline_1m"][-1]["k"]["n"] > 0
 
 
 async def test_history_by_rest(usdm: Client, spot: Client) -> None:
@@ -258,12 +274,44 @@ async def test_requests_can_be_told_to_fail_and_sockets_to_drop(usdm: Client) ->
             async for _ in socket:
                 pass
         assert socket.closed
-    async with usdm.http.post(f"{usdm.base}/control/fault", json={"kind": "explode"}) as answer:
-        assert answer.status == 400
+    assert (await usdm.control("POST", "/faults", kind="explode"))[0] == 400
+    await usdm.fault(kind="maintenance", seconds=30)
+    assert (await usdm.call("GET", "/fapi/v1/ping"))[0] == 503
+    assert (await usdm.control("DELETE", "/faults"))[0] == 200
+    assert (await usdm.call("GET", "/fapi/v1/ping"))[0] == 200
+    listed = await usdm.fault(kind="wrong_time", path="GET /fapi/v2/balance")
+    _, rows = await usdm.control("GET", "/faults")
+    assert [(row["id"], row["fault"]["kind"], row["left"]) for row in rows] == [(listed["id"], "wrong_time", 1)]
+    assert [(await usdm.call("GET", "/fapi/v2/balance", signed=True))[0] for _ in range(2)] == [400, 200]
+    assert (await usdm.control("DELETE", f"/faults/{listed['id']}"))[0] == 404
+    _, counts = await usdm.control("GET", "/requests")
+    assert {"product": "usdm", "request": "GET /fapi/v2/balance", "code": -1021, "count": 1} in counts
+
+
+async def test_without_being_asked_for_there_is_no_control(http: aiohttp.ClientSession) -> None:
+    async with VenueServer((ETH,), seed=3, history_minutes=1) as server:
+        assert server.control is None
+        async with http.post(f"{server.url(Product.USDM)}/faults", json={"kind": "drop_sockets"}) as answer:
+            assert answer.status == 404
+
+
+async def test_frames_of_a_stream_are_dropped_doubled_and_swapped(usdm: Client) -> None:
+    received: list[Any] = []
+    ready = asyncio.Event()
+    reader = asyncio.create_task(listen(usdm, "/ws/ethusdt@trade", received, ready))
+    await ready.wait()
+    for kind in ("drop_frame", "duplicate_frame", "reorder_frame"):
+        await usdm.fault(kind=kind, stream="ethusdt@trade", product="usdm")
+    await until(lambda: len(received) > 6, 10)
+    reader.cancel()
+    ids = [frame["t"] for frame in received]
+    assert len(set(ids)) < len(ids)
+    assert set(ids) < set(range(min(ids) - 1, max(ids) + 1))
+    assert ids != sorted(ids)
 
 
 async def test_a_reader_that_does_not_read_loses_its_connection(server: VenueServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.exchange.simulated.hub.QUEUE_FRAMES", 50)
+    monkeypatch.setattr("connectors.exchange.simulated.server.connection.QUEUE_FRAMES", 50)
     port = server.listeners[Product.USDM].port
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     streams = "/".join(f"{s}@{k}" for s in ("btcusdt", "ethusdt") for k in ("bookTicker", "depth@100ms", "trade"))
@@ -273,12 +321,12 @@ async def test_a_reader_that_does_not_read_loses_its_connection(server: VenueSer
     )
     writer.write(request.encode())
     assert (await reader.readline()).startswith(b"HTTP/1.1 101")
-    hub = server._hubs[0]
+    hub = server.hubs[Product.USDM]
     assert hub.connections == 1
     for _ in range(40):  # nobody reads while far more is published than buffers hold
         for market in server.market.markets[Product.USDM].values():
             for _ in range(500):
-                hub.on_quote(market, market.quote_us)
+                hub.publish(f"{market.rules.symbol.lower()}@bookTicker", lambda market=market: book_ticker(market, 0))  # type: ignore[misc]
         await asyncio.sleep(0)
     await until(lambda: hub.connections == 0)
     writer.close()
@@ -303,20 +351,213 @@ async def test_a_followed_market_fills_at_the_prices_that_are_fed(http: aiohttp.
         reader.cancel()
 
 
-def test_the_command_says_where_it_listens_and_ends_on_a_signal(tmp_path: Path) -> None:
+async def test_conditional_orders_have_endpoints_of_their_own(usdm: Client) -> None:
+    _, opened = await usdm.call("POST", "/fapi/v1/listenKey", key="a-key")
+    events: list[Any] = []
+    ready = asyncio.Event()
+    reader = asyncio.create_task(listen(usdm, f"/ws/{opened['listenKey']}", events, ready))
+    await ready.wait()
+    path = "/fapi/v1/algoOrder"
+    await usdm.call("POST", "/fapi/v1/order", signed=True, symbol=ETH, side="BUY", type="MARKET", quantity="1")
+    stop = {"symbol": ETH, "side": "SELL", "type": "STOP_MARKET", "triggerPrice": "1000", "quantity": "1", "reduceOnly": "true"}
+    assert (await usdm.call("POST", "/fapi/v1/order", signed=True, **stop))[1]["code"] == -4120
+    common = {"algoType": "CONDITIONAL", "symbol": ETH, "side": "SELL"}
+    _, far = await usdm.call(
+        "POST", path, signed=True, **common, type="STOP_MARKET", triggerPrice="1000", closePosition="true", clientAlgoId="far"
+    )
+    _, trailing = await usdm.call("POST", path, signed=True, **common, type="TRAILING_STOP_MARKET", callbackRate="1", quantity="1")
+    assert (far["algoStatus"], far["closePosition"], trailing["callbackRate"]) == ("NEW", True, "1")
+    for wrong, code in (
+        ({"type": "STOP_MARKET", "triggerPrice": "99999", "quantity": "1"}, -2021),
+        ({"type": "TRAILING_STOP_MARKET", "callbackRate": "11", "quantity": "1"}, -2007),
+        ({"type": "STOP_MARKET", "quantity": "1"}, -1102),
+        ({"type": "LIMIT", "quantity": "1"}, -1116),
+        ({"type": "STOP_MARKET", "triggerPrice": "1000", "quantity": "1", "closePosition": "true"}, -1106),
+    ):
+        assert (await usdm.call("POST", path, signed=True, **common, **wrong))[1]["code"] == code
+    _, open_ones = await usdm.call("GET", "/fapi/v1/openAlgoOrders", signed=True, symbol=ETH)
+    assert [row["algoId"] for row in open_ones] == [far["algoId"], trailing["algoId"]]
+    _, ticker = await usdm.call("GET", "/fapi/v1/ticker/bookTicker", symbol=ETH)
+    near = []
+    for side, best, sign in (("BUY", ticker["askPrice"], 1), ("SELL", ticker["bidPrice"], -1)):  # the market will go one way or the other
+        trigger = Decimal(best) + sign * Decimal("0.05")
+        price = f"{trigger * (2 if sign > 0 else Decimal('0.5')):.2f}"
+        terms = {"type": "STOP", "timeInForce": "IOC", "quantity": "0.1", "triggerPrice": f"{trigger:.2f}", "price": price}
+        near.append((await usdm.call("POST", path, signed=True, algoType="CONDITIONAL", symbol=ETH, side=side, **terms))[1])
+    for _ in range(300):
+        rows = [(await usdm.call("GET", path, signed=True, algoId=each["algoId"]))[1] for each in near]
+        if any(row["algoStatus"] == "FINISHED" for row in rows):
+            break
+        await asyncio.sleep(0.05)
+    row = next(row for row in rows if row["algoStatus"] == "FINISHED")
+    soon = row
+    _, actual = await usdm.call("GET", "/fapi/v1/order", signed=True, symbol=ETH, orderId=row["actualOrderId"])
+    assert (actual["type"], actual["origType"], actual["status"]) == ("LIMIT", "STOP", "FILLED")
+    await usdm.call("DELETE", path, signed=True, clientAlgoId="far")
+    assert (await usdm.call("DELETE", path, signed=True, clientAlgoId="far"))[1]["code"] == -2011
+    assert (await usdm.call("GET", path, signed=True, clientAlgoId="never"))[1]["code"] == -2013
+    await usdm.call("DELETE", "/fapi/v1/algoOpenOrders", signed=True, symbol=ETH)
+    _, every = await usdm.call("GET", "/fapi/v1/allAlgoOrders", signed=True, symbol=ETH)
+    assert [r["algoStatus"] for r in every][:2] == ["CANCELED", "CANCELED"]
+    assert {r["algoStatus"] for r in every} == {"CANCELED", "FINISHED"}
+    await until(lambda: [e["o"]["X"] for e in events if e["e"] == "ALGO_UPDATE" and e["o"]["aid"] == soon["algoId"]][-1:] == ["FINISHED"])
+    reader.cancel()
+    told = [(e["o"]["aid"], e["o"]["X"]) for e in events if e["e"] == "ALGO_UPDATE"]
+    assert told[:2] == [(far["algoId"], "NEW"), (trailing["algoId"], "NEW")]
+    assert [x for aid, x in told if aid == soon["algoId"]] == ["NEW", "TRIGGERED", "FINISHED"]
+
+
+async def test_quotes_are_told_when_they_change_and_only_then(usdm: Client) -> None:
+    received: list[Any] = []
+    ready = asyncio.Event()
+    reader = asyncio.create_task(listen(usdm, "/ws/ethusdt@bookTicker", received, ready))
+    await ready.wait()
+    _, ticker = await usdm.call("GET", "/fapi/v1/ticker/bookTicker", symbol=ETH)
+    far = {"symbol": ETH, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.1"}
+    for n in range(20):  # orders behind the best prices change the book, not the quote
+        await usdm.call("POST", "/fapi/v1/order", signed=True, price=f"{Decimal(ticker['bidPrice']) * Decimal('0.9') - n:.2f}", **far)
+    await until(lambda: len(received) > 10)
+    reader.cancel()
+    best = [(frame["b"], frame["B"], frame["a"], frame["A"]) for frame in received]
+    assert all(before != after for before, after in itertools.pairwise(best))
+
+
+async def test_a_resting_order_is_amended(usdm: Client) -> None:
+    _, ticker = await usdm.call("GET", "/fapi/v1/ticker/bookTicker", symbol=ETH)
+    low = Decimal(ticker["bidPrice"]) * Decimal("0.9")
+    common = {"symbol": ETH, "side": "BUY", "quantity": "0.2", "price": f"{low:.2f}"}
+    _, order = await usdm.call("POST", "/fapi/v1/order", signed=True, type="LIMIT", timeInForce="GTC", **common)
+    changed = common | {"quantity": "0.3", "orderId": order["orderId"]}
+    _, amended = await usdm.call("PUT", "/fapi/v1/order", signed=True, **changed)
+    assert (amended["orderId"], amended["origQty"], amended["status"]) == (order["orderId"], "0.3", "NEW")
+    assert (await usdm.call("PUT", "/fapi/v1/order", signed=True, **changed))[1]["code"] == -5027
+    assert (await usdm.call("PUT", "/fapi/v1/order", signed=True, **(changed | {"orderId": 1})))[1]["code"] == -2013
+
+
+async def test_spot_orders_their_events_and_balances_agree(spot: Client) -> None:
+    _, opened = await spot.call("POST", "/api/v3/userDataStream", key="a-key")
+    events: list[Any] = []
+    ready = asyncio.Event()
+    reader = asyncio.create_task(listen(spot, f"/ws/{opened['listenKey']}", events, ready))
+    await ready.wait()
+    path = "/api/v3/order"
+    status, filled = await spot.call(
+        "POST", path, signed=True, symbol=ETH, side="BUY", type="MARKET", quantity="1", newClientOrderId="first"
+    )
+    assert (status, filled["status"]) == (200, "FILLED")
+    paid = sum(Decimal(f["price"]) * Decimal(f["qty"]) for f in filled["fills"])
+    fee = sum(Decimal(f["commission"]) for f in filled["fills"])
+    _, ticker = await spot.call("GET", "/api/v3/ticker/bookTicker", symbol=ETH)
+    away = f"{Decimal(ticker['askPrice']) * 2:.2f}"
+    maker = {"symbol": ETH, "side": "SELL", "type": "LIMIT_MAKER", "quantity": "0.5", "price": away}
+    _, resting = await spot.call("POST", path, signed=True, newClientOrderId="rests", **maker)
+    under = f"{Decimal(ticker['bidPrice']) / 2:.2f}"
+    assert (await spot.call("POST", path, signed=True, **(maker | {"price": under})))[1]["code"] == -2010
+    stop = {"symbol": ETH, "side": "SELL", "type": "STOP_LOSS", "quantity": "0.2", "stopPrice": under}
+    _, waiting = await spot.call("POST", path, signed=True, newClientOrderId="stop", newOrderRespType="RESULT", **stop)
+    _, account = await spot.call("GET", "/api/v3/account", signed=True)
+    balances = {row["asset"]: (Decimal(row["free"]), Decimal(row["locked"])) for row in account["balances"]}
+    assert balances["USDT"] == (Decimal(10_000) - paid, Decimal(0))
+    assert balances["ETH"] == (Decimal("0.3") - fee, Decimal("0.7"))
+    _, open_orders = await spot.call("GET", "/api/v3/openOrders", signed=True, symbol=ETH)
+    assert [(o["clientOrderId"], o["type"], o["isWorking"]) for o in open_orders] == [
+        ("rests", "LIMIT_MAKER", True),
+        ("stop", "STOP_LOSS", False),
+    ]
+    replace = {
+        "symbol": ETH,
+        "side": "SELL",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": "0.4",
+        "price": away,
+        "cancelReplaceMode": "STOP_ON_FAILURE",
+    }
+    _, replaced = await spot.call("POST", f"{path}/cancelReplace", signed=True, cancelOrderId=resting["orderId"], **replace)
+    assert (replaced["cancelResult"], replaced["newOrderResult"]) == ("SUCCESS", "SUCCESS")
+    status, failed = await spot.call("POST", f"{path}/cancelReplace", signed=True, cancelOrderId=resting["orderId"], **replace)
+    assert (status, failed["code"], failed["data"]["newOrderResult"]) == (400, -2022, "NOT_ATTEMPTED")
+    allowed = replace | {"cancelReplaceMode": "ALLOW_FAILURE", "quantity": "0.01"}
+    status, partly = await spot.call("POST", f"{path}/cancelReplace", signed=True, cancelOrderId=resting["orderId"], **allowed)
+    assert (status, partly["code"], partly["data"]["newOrderResult"]) == (409, -2021, "SUCCESS")
+    _, gone = await spot.call("DELETE", path, signed=True, symbol=ETH, origClientOrderId="stop")
+    assert (gone["status"], gone["origClientOrderId"]) == ("CANCELED", "stop")
+    assert (await spot.call("GET", path, signed=True, symbol=ETH, orderId=waiting["orderId"]))[1]["status"] == "CANCELED"
+    _, trades = await spot.call("GET", "/api/v3/myTrades", signed=True, symbol=ETH, orderId=filled["orderId"])
+    assert sum(Decimal(t["quoteQty"]) for t in trades) == paid
+    await until(lambda: [e for e in events if e.get("C") == "stop"])
+    reader.cancel()
+    reports = [e for e in events if e["e"] == "executionReport"]
+    assert {e["t"] for e in reports if e["x"] == "TRADE"} == {t["id"] for t in trades}
+    assert [e["x"] for e in reports if "rests" in (e["c"], e["C"])] == ["NEW", "CANCELED"]
+    last = {row["a"]: Decimal(row["f"]) + Decimal(row["l"]) for e in events if e["e"] == "outboundAccountPosition" for row in e["B"]}
+    assert last == {"ETH": 1 - fee, "USDT": Decimal(10_000) - paid}
+
+
+async def test_open_interest_and_what_is_listed(server: VenueServer, http: aiohttp.ClientSession) -> None:
+    for product, symbol in ((Product.USDM, ETH), (Product.COINM, "ETHUSD_PERP")):
+        client = client_of(server, http, product)
+        _, interest = await client.call("GET", f"{PREFIX[product]}/openInterest", symbol=symbol)
+        assert (interest["symbol"], Decimal(interest["openInterest"]) > 0) == (symbol, True)
+        _, premium = await client.call("GET", f"{PREFIX[product]}/premiumIndex", symbol=symbol)
+        row = premium[0] if product is Product.COINM else premium
+        assert abs(Decimal(row["markPrice"]) / Decimal(row["indexPrice"]) - 1) < Decimal("0.01")
+    _, info = await client.call("GET", "/dapi/v1/exchangeInfo")
+    assert [(s["symbol"], s["contractSize"], s["marginAsset"]) for s in info["symbols"]] == [
+        ("BTCUSD_PERP", 100, "BTC"),
+        ("ETHUSD_PERP", 10, "ETH"),
+    ]
+
+
+async def test_a_faster_venue_lives_through_more_market_time_and_signs_by_the_wall_clock(http: aiohttp.ClientSession) -> None:
+    async with VenueServer((ETH,), seed=3, history_minutes=1, account=AccountSettings(CREDENTIALS), speed=20) as server:
+        client = Client(http, server.url(Product.USDM))
+        began = server.clock()
+        await asyncio.sleep(1.5)
+        assert server.clock() - began > 20 * 1_000_000
+        _, trades = await client.call("GET", "/fapi/v1/trades", symbol=ETH, limit=1)
+        assert trades[-1]["time"] * 1_000 > time.time_ns() // 1_000 + 10 * 1_000_000
+        assert (await client.call("GET", "/fapi/v2/balance", signed=True))[0] == 200
+
+
+def run_venue(tmp_path: Path, *options: str) -> tuple[subprocess.Popen[str], Any]:
     ready = tmp_path / "ready.json"
-    command = [sys.executable, "-m", "connectors.exchange.simulated", "--seed", "9", "--history-minutes", "5", "--ready-file", str(ready)]
+    command = [sys.executable, "-m", "quantum", "venue", "--seed", "9", "--history-minutes", "5", "--ready-file", str(ready), *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not ready.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    return process, json.loads(ready.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_says_where_it_listens_and_ends_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    process, said = run_venue(tmp_path, *(["--json", "--control"] if number == signal.SIGTERM else []))
     try:
-        deadline = time.monotonic() + 30
-        while not ready.exists() and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        said = json.loads(ready.read_text())
         assert said["pid"] == process.pid
-        assert said["usdm"]["port"] != said["spot"]["port"]
+        assert len({said[product.value]["port"] for product in Product}) == 3
+        assert said["coinm"]["symbols"] == ["BTCUSD_PERP", "ETHUSD_PERP", "SOLUSD_PERP"]
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         out, err = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert json.loads(out) == said
-    assert err == ""
+    assert (process.returncode, err) == (0, "")
+    if number == signal.SIGTERM:
+        assert json.loads(out) == said
+        assert said["control"].startswith("http://127.0.0.1:")
+    else:
+        assert "control" not in said
+        assert all(said[product.value]["rest"] in out for product in Product)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--symbols", "NOPEUSDT"], "does not list NOPEUSDT"),
+        (["--products", "options"], "there is no such product"),
+        (["--balance", "-3"], "is no amount of money"),
+    ],
+)
+def test_the_command_says_what_is_wrong(options: list[str], complaint: str) -> None:
+    done = CliRunner().invoke(main, ["venue", *options])
+    assert done.exit_code in (1, 2)
+    assert complaint in done.output

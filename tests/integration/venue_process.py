@@ -23,20 +23,26 @@ class VenueProcess:
 
     Parameters
     ----------
-    usdm, spot
+    usdm, spot, control
         Base URLs.
     """
 
-    def __init__(self, usdm: str, spot: str) -> None:
+    def __init__(self, usdm: str, spot: str, control: str) -> None:
         self.usdm = usdm
         self.spot = spot
+        self.control = control
         self.access = VenueSettings(usdm_url=usdm, spot_url=spot, recv_window_ms=1_000, timeout_s=3.0)
 
-    def fault(self, product_url: str, **fault: object) -> None:
+    def fault(self, **fault: object) -> None:
         """Ask for a fault."""
-        request = urllib.request.Request(f"{product_url}/control/fault", json.dumps(fault).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(f"{self.control}/faults", json.dumps(fault).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
+
+    def requests(self) -> dict[tuple[str, int], int]:
+        """Return how often the USD-margined market has answered: by request and by status or error code."""
+        with urllib.request.urlopen(f"{self.control}/requests", timeout=10) as answer:
+            return {(row["request"], row["code"]): row["count"] for row in json.load(answer) if row["product"] == "usdm"}
 
     def signed(self, path: str, **parameters: str | int) -> Any:
         """Return the answer of a signed GET of the USD-margined market."""
@@ -47,12 +53,12 @@ class VenueProcess:
 
 
 @contextmanager
-def running_venue(folder: Path, usdm_port: int = 0) -> Iterator[VenueProcess]:
-    """Run a venue; on free ports where none is named."""
+def running_venue(folder: Path, *more: str, usdm_port: int = 0) -> Iterator[VenueProcess]:
+    """Run a venue, with more options; on free ports where none is named."""
     ready = folder / "venue.json"
     with (folder / "venue.log").open("wb") as log:
-        options = ["--ready-file", str(ready), "--history-minutes", "30", "--usdm-port", str(usdm_port)]
-        command = [sys.executable, "-m", "connectors.exchange.simulated", *options]
+        options = ["--ready-file", str(ready), "--history-minutes", "30", "--usdm-port", str(usdm_port), "--products", "usdm,spot"]
+        command = [sys.executable, "-m", "quantum", "venue", "--control", *options, *more]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             deadline = time.monotonic() + PATIENCE_S
@@ -61,7 +67,7 @@ def running_venue(folder: Path, usdm_port: int = 0) -> Iterator[VenueProcess]:
                 assert time.monotonic() < deadline, "the venue does not start"
                 time.sleep(0.05)
             endpoints = json.loads(ready.read_text())
-            yield VenueProcess(endpoints["usdm"]["rest"], endpoints["spot"]["rest"])
+            yield VenueProcess(endpoints["usdm"]["rest"], endpoints["spot"]["rest"], endpoints["control"])
         finally:
             process.terminate()
             process.wait(10)

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from connectors.exchange.binance.rest import BinanceRest, Security, decoded
 from connectors.exchange.binance.signing import Parameter
+from connectors.exchange.link import RestTrade
 from quantum.errors import ConfigurationError, VenueError
 
 log = logging.getLogger(__name__)
-
-
-class RestTrade(NamedTuple):
-    """A trade as REST gives it: id, time in milliseconds, and its own JSON text."""
-
-    trade_id: int
-    time_ms: int
-    text: str
 
 
 class _Trade(msgspec.Struct):
@@ -103,18 +95,24 @@ async def trades_since(rest: BinanceRest, symbol: str, after_id: int | None, mos
     newest = await trades_page(rest, symbol)
     if not newest:
         return []
-    last = newest[-1].trade_id
+    last = newest[-1].mark
     wanted = max(0, last - most + 1)
     if after_id is not None and after_id + 1 < wanted:
         log.warning("%s %s: %d trades are missing and will not be filled", rest.venue.name, symbol, wanted - after_id - 1)
     first = wanted if after_id is None else max(wanted, after_id + 1)
-    found = {trade.trade_id: trade for trade in newest if trade.trade_id >= first}
+    found = {trade.mark: trade for trade in newest if trade.mark >= first}
     position = first
-    while position < newest[0].trade_id:
+    while position < newest[0].mark:
         page = await trades_page(rest, symbol, position)
-        fresh = [trade for trade in page if trade.trade_id >= position]
+        fresh = [trade for trade in page if trade.mark >= position]
         if not fresh:
             break
-        found.update((trade.trade_id, trade) for trade in fresh)
-        position = fresh[-1].trade_id + 1
-    return [found[trade_id] for trade_id in sorted(found)]
+        found.update((trade.mark, trade) for trade in fresh)
+        position = fresh[-1].mark + 1
+    return [found[mark] for mark in sorted(found)]
+
+
+async def depth_snapshot(rest: BinanceRest, symbol: str) -> str:
+    """Return the best levels of a book, as many as the venue is asked for, as text."""
+    parameters: dict[str, Parameter] = {"symbol": symbol, "limit": rest.venue.snapshot_levels}
+    return str(memoryview(await rest.get(rest.path("depth"), msgspec.Raw, parameters)), "utf-8")

@@ -1,14 +1,4 @@
-"""REST client of one venue: signs, keeps within the weight limits, corrects the clock, and says of every failure what it means.
-
-::
-
-    RetryError
-    └── VenueAwayError              the venue does not answer as it should
-        ├── NotSentError            it has not acted on the request: refused for its rate or its time, or never left
-        │   └── RateLimitedError    429 or 418: nothing may be sent for ``retry_after_s``
-        └── UnknownOutcomeError     it may have acted on the request: ask before sending it again
-    VenueError                      it has refused the request, for good
-"""
+"""REST client of one venue: signs, keeps within the weight limits, corrects the clock, and says of every failure what it means."""
 
 from __future__ import annotations
 
@@ -27,6 +17,7 @@ import yarl
 from connectors.exchange.binance.limits import WeightBudget
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.exchange.binance.signing import Parameter, query_of, signed_query
+from connectors.exchange.errors import NotSentError, RateLimitedError, UnknownOutcomeError
 from connectors.exchange.venues import Venue
 from quantum.errors import RetryError, VenueError
 
@@ -40,26 +31,6 @@ WORST_WAIT_S = 30.0
 CLOCK_IS_GOOD_FOR_S = 300.0
 
 AnswerT = TypeVar("AnswerT")
-
-
-class VenueAwayError(RetryError):
-    """The venue does not answer as it should."""
-
-
-class NotSentError(VenueAwayError):
-    """The venue has not acted on the request."""
-
-
-class RateLimitedError(NotSentError):
-    """The venue wants to be left alone for ``retry_after_s`` seconds."""
-
-    def __init__(self, message: str, retry_after_s: float) -> None:
-        super().__init__(message, "ask less, or for fewer symbols")
-        self.retry_after_s = retry_after_s
-
-
-class UnknownOutcomeError(VenueAwayError):
-    """The venue may or may not have acted on the request."""
 
 
 class Security(Enum):

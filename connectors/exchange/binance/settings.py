@@ -40,15 +40,18 @@ class VenueSettings(BaseSettings):
 
     def rest_url(self, venue: Venue) -> str:
         """Return the REST base URL of a venue; raises ConfigurationError where it might be real money."""
+        _require_binance(venue)
         return self._allowed(TESTNET[venue.name][0] if self.environment == "testnet" else self._simulated(venue))
 
     def stream_url(self, venue: Venue) -> str:
         """Return the websocket base URL of a venue; raises ConfigurationError where it might be real money."""
+        _require_binance(venue)
         url = TESTNET[venue.name][1] if self.environment == "testnet" else "ws" + self._simulated(venue).removeprefix("http")
         return self._allowed(url)
 
     def _simulated(self, venue: Venue) -> str:
-        return {SPOT.name: self.spot_url, USDM.name: self.usdm_url, COINM.name: self.coinm_url}[venue.name]
+        urls = {SPOT.name: self.spot_url, USDM.name: self.usdm_url, COINM.name: self.coinm_url}
+        return urls[venue.name]
 
     def _allowed(self, url: str) -> str:
         host = urlsplit(url).hostname
@@ -59,3 +62,8 @@ class VenueSettings(BaseSettings):
                 "use QUANTUM_VENUE_ENVIRONMENT=testnet, or a simulated venue on loopback or on a host of QUANTUM_VENUE_SIMULATED_HOSTS",
             )
         return url.rstrip("/")
+
+
+def _require_binance(venue: Venue) -> None:
+    if venue.name not in TESTNET:
+        raise ConfigurationError(f"{venue.name} is followed for its market data only", f"use one of {', '.join(TESTNET)}")

@@ -1,4 +1,4 @@
-"""The account's balance: at the start, after every fill, and now and then."""
+"""The account's balance: at the start, soon after fills, and now and then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from random import Random
 
 from connectors.exchange.binance.backoff import Backoff
-from connectors.exchange.binance.rest import VenueAwayError
+from connectors.exchange.errors import VenueAwayError
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.orders.sink import RecordSink
 from connectors.exchange.orders.trading import TradingAccount
@@ -16,6 +16,9 @@ from quantum.errors import VenueError
 from schemas.execution.records import AccountBalance
 
 log = logging.getLogger(__name__)
+
+LEAST_S = 0.5
+"""Least time between two readings: each costs request weight, which orders and their queries must not lack when fills are many."""
 
 
 class BalanceReport:
@@ -58,6 +61,7 @@ class BalanceReport:
                 await sleep_unless(stop, self._backoff.next_s())
             else:
                 self._backoff.succeeded()
+                await sleep_unless(stop, LEAST_S)
                 await self._until_wanted(stop)
 
     async def _report(self) -> None:

@@ -1,6 +1,10 @@
 """Binance's words for orders, into the gateway's and back. Pure.
 
-Sources: "New Order", "Query Order", "Account Trade List" and "User Data Streams" of Binance's spot and futures documentation.
+USD-margined perpetuals keep orders that wait for a price apart ("algo orders"), under ids of their own: when its price is reached such an
+order makes another one, whose id it then names. To the gateway the two are one order.
+
+Sources: "New Order", "New Algo Order", "Query Order", "Query Algo Order", "Account Trade List" and "User Data Streams" of Binance's
+spot and futures documentation.
 """
 
 from __future__ import annotations
@@ -17,10 +21,15 @@ from schemas.common import Liquidity, OrderStatus, OrderType, TimeInForce
 from schemas.execution.records import OrderCommand
 
 MILLISECOND = 1_000
+WAITING = "algo-"
+"""Before the id of an order that waits: such ids and those of orders that trade are counted apart, so one number may name both."""
+PERCENT = 100
+BASIS_POINTS = 10_000
 NO_SUCH_ORDER = -2013
 CANCEL_REFUSED = -2011
 DUPLICATE_ID = -4116
 NEW_ORDER_REFUSED = -2010
+MARGIN_TYPE_IS_SET = -4046
 
 _STATUS = {
     "NEW": OrderStatus.ACCEPTED,
@@ -35,6 +44,32 @@ _STATUS = {
 }
 
 
+_ALGO_STATUS = {
+    "NEW": OrderStatus.ACCEPTED,
+    "TRIGGERING": OrderStatus.ACCEPTED,
+    "TRIGGERED": OrderStatus.ACCEPTED,
+    "CANCELED": OrderStatus.CANCELLED,
+    "EXPIRED": OrderStatus.EXPIRED,
+    "REJECTED": OrderStatus.EXPIRED,
+}
+"""States of an order that waits. One that the venue refuses when its price is reached was accepted before: it expires."""
+_FUTURES_TYPES = {
+    OrderType.STOP_MARKET: "STOP_MARKET",
+    OrderType.STOP_LIMIT: "STOP",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT_MARKET",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT",
+    OrderType.TRAILING_STOP: "TRAILING_STOP_MARKET",
+}
+_SPOT_TYPES = {
+    OrderType.STOP_MARKET: "STOP_LOSS",
+    OrderType.STOP_LIMIT: "STOP_LOSS_LIMIT",
+    OrderType.TAKE_PROFIT_MARKET: "TAKE_PROFIT",
+    OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT_LIMIT",
+    OrderType.TRAILING_STOP: "STOP_LOSS",
+}
+_LIMITED = {OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
+
+
 class OrderAnswer(msgspec.Struct, rename="camel"):
     """An order as REST gives it; the time is called `updateTime`, `transactTime` or `time`."""
 
@@ -46,6 +81,17 @@ class OrderAnswer(msgspec.Struct, rename="camel"):
     transact_time: int = 0
     time: int = 0
     orig_client_order_id: str = ""
+
+
+class AlgoAnswer(msgspec.Struct, rename="camel"):
+    """An order that waits, as REST gives it; `actual_order_id` is empty before its price is reached."""
+
+    client_algo_id: str
+    algo_id: int
+    algo_status: str
+    actual_order_id: str = ""
+    create_time: int = 0
+    update_time: int = 0
 
 
 class TradeAnswer(msgspec.Struct, rename="camel"):
@@ -81,9 +127,20 @@ class _Execution(msgspec.Struct):
     C: str = ""
 
 
+class _Algo(msgspec.Struct):
+    """What an event of an order that waits says."""
+
+    s: str
+    caid: str
+    aid: int
+    X: str
+    ai: str = ""
+
+
 class _Event(msgspec.Struct):
     e: str = ""
     E: int = 0
+    T: int = 0
     o: msgspec.Raw = msgspec.Raw()
 
 
@@ -91,28 +148,70 @@ class UserEvent(NamedTuple):
     """What one event of the user stream means: news of one of the orders, money that moved, a key that has run out."""
 
     client_order_id: str = ""
+    symbol: str = ""
     news: tuple[OrderSeen | FillSeen, ...] = ()
     money: bool = False
     expired: bool = False
 
 
-def new_order(command: OrderCommand, venue: Venue) -> dict[str, Parameter]:
-    """Return the parameters of a new order."""
-    limit = command.order_type is OrderType.LIMIT
+class Request(NamedTuple):
+    """A request for a new order: the endpoint, and its parameters."""
+
+    endpoint: str
+    parameters: dict[str, Parameter]
+
+
+def waits(command: OrderCommand) -> bool:
+    """Return whether an order waits for a price before it works."""
+    return command.order_type in _FUTURES_TYPES
+
+
+def new_order(command: OrderCommand, venue: Venue) -> Request:
+    """Return the request for a new order."""
+    if waits(command) and venue.futures:
+        return _algo_order(command)
+    limit = command.order_type in _LIMITED
     post_only = command.time_in_force is TimeInForce.GTX
+    kind = _SPOT_TYPES.get(command.order_type, command.order_type.value)
     parameters: dict[str, Parameter] = {
         "symbol": command.symbol,
         "side": command.side.value,
-        "type": "LIMIT_MAKER" if limit and post_only and not venue.futures else command.order_type.value,
+        "type": "LIMIT_MAKER" if kind == "LIMIT" and post_only and not venue.futures else kind,
         "quantity": command.quantity,
     }
     if limit and command.limit_price is not None:
         parameters["price"] = command.limit_price
-        if parameters["type"] == "LIMIT":
+        if parameters["type"] != "LIMIT_MAKER":
             parameters["timeInForce"] = command.time_in_force.value
+    if command.trigger_price is not None and waits(command):
+        parameters["stopPrice"] = command.trigger_price
+    if command.callback_rate is not None and command.order_type is OrderType.TRAILING_STOP:
+        parameters["trailingDelta"] = int(command.callback_rate * BASIS_POINTS)
     if command.reduce_only and venue.futures:
         parameters["reduceOnly"] = True
-    return parameters | {"newClientOrderId": command.client_order_id, "newOrderRespType": "RESULT"}
+    return Request("order", parameters | {"newClientOrderId": command.client_order_id, "newOrderRespType": "RESULT"})
+
+
+def _algo_order(command: OrderCommand) -> Request:
+    parameters: dict[str, Parameter] = {
+        "algoType": "CONDITIONAL",
+        "symbol": command.symbol,
+        "side": command.side.value,
+        "type": _FUTURES_TYPES[command.order_type],
+        "quantity": command.quantity,
+    }
+    if command.order_type is OrderType.TRAILING_STOP:
+        if command.trigger_price is not None:
+            parameters["activatePrice"] = command.trigger_price
+        if command.callback_rate is not None:
+            parameters["callbackRate"] = (command.callback_rate * PERCENT).normalize()
+    elif command.trigger_price is not None:
+        parameters["triggerPrice"] = command.trigger_price
+    if command.order_type in _LIMITED and command.limit_price is not None:
+        parameters |= {"price": command.limit_price, "timeInForce": command.time_in_force.value}
+    if command.reduce_only:
+        parameters["reduceOnly"] = True
+    return Request("algoOrder", parameters | {"clientAlgoId": command.client_order_id})
 
 
 def leverage_of(command: OrderCommand) -> int:
@@ -137,6 +236,17 @@ def seen(answer: OrderAnswer) -> OrderSeen:
     )
 
 
+def algo_seen(answer: AlgoAnswer) -> OrderSeen:
+    """Return an order that waits, or that has not made one that trades."""
+    return OrderSeen(
+        client_order_id=answer.client_algo_id,
+        venue_order_id=answer.actual_order_id or f"{WAITING}{answer.algo_id}",
+        status=_ALGO_STATUS.get(answer.algo_status, OrderStatus.UNKNOWN),
+        executed=Decimal(0),
+        event_ts=(answer.update_time or answer.create_time) * MILLISECOND,
+    )
+
+
 def fill(answer: TradeAnswer, client_order_id: str) -> FillSeen:
     """Return a fill of REST."""
     return FillSeen(
@@ -157,11 +267,27 @@ def user_event(text: str) -> UserEvent:
     event = msgspec.json.decode(text, type=_Event)
     if event.e == "ORDER_TRADE_UPDATE":
         return _execution(msgspec.json.decode(event.o, type=_Execution))
+    if event.e == "ALGO_UPDATE":
+        return _algo_update(msgspec.json.decode(event.o, type=_Algo), event.T)
     if event.e == "executionReport":
         return _execution(msgspec.json.decode(text, type=_Execution))
     if event.e == "listenKeyExpired":
         return UserEvent(expired=True)
     return UserEvent(money=event.e in {"ACCOUNT_UPDATE", "outboundAccountPosition", "balanceUpdate"})
+
+
+def _algo_update(algo: _Algo, time_ms: int) -> UserEvent:
+    status = _ALGO_STATUS.get(algo.X)
+    if status is None:  # finished: how, the order that it has made says
+        return UserEvent(algo.caid, algo.s)
+    seen = OrderSeen(
+        client_order_id=algo.caid,
+        venue_order_id=algo.ai or f"{WAITING}{algo.aid}",
+        status=status,
+        executed=Decimal(0),
+        event_ts=time_ms * MILLISECOND,
+    )
+    return UserEvent(algo.caid, algo.s, (seen,))
 
 
 def _execution(report: _Execution) -> UserEvent:
@@ -192,4 +318,4 @@ def _execution(report: _Execution) -> UserEvent:
             event_ts=event_ts,
         )
     )
-    return UserEvent(client_order_id, tuple(news), money=report.x == "TRADE")
+    return UserEvent(client_order_id, report.s, tuple(news), money=report.x == "TRADE")

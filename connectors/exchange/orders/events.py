@@ -85,3 +85,27 @@ class BalanceSeen(Struct, frozen=True, kw_only=True):
 
     wallet: Decimal
     available: Decimal
+
+
+class PositionSeen(Struct, frozen=True, kw_only=True):
+    """A position at the venue.
+
+    Attributes
+    ----------
+    quantity
+        Base asset; negative is short.
+    entry_price, mark_price, liquidation_price
+        Quote currency; None where it cannot be liquidated.
+    leverage
+        Leverage of the symbol.
+    isolated
+        Whether a margin of its own backs it.
+    """
+
+    symbol: str
+    quantity: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    liquidation_price: Decimal | None
+    leverage: int
+    isolated: bool

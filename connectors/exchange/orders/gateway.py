@@ -16,8 +16,9 @@ import time
 from contextlib import suppress
 from random import Random
 
-from connectors.exchange.binance.rest import BinanceRest, VenueAwayError
+from connectors.exchange.binance.rest import BinanceRest
 from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.errors import VenueAwayError
 from connectors.exchange.orders.balance import BalanceReport
 from connectors.exchange.orders.commands import CommandLog, CommandTopics, Delivered, OnCorrupt
 from connectors.exchange.orders.dialect import UserEvent
@@ -201,7 +202,9 @@ class OrderGateway:
 
     def _on_event(self, event: UserEvent) -> None:
         for news in event.news:
-            self._speaker.say(self._ledger.seen(news, event.client_order_id))
+            # What a stop has made trades under an id of its own; the venue's id ties the two together.
+            made_by = self._ledger.client_id_of(event.symbol, news.venue_order_id)
+            self._speaker.say(self._ledger.seen(news, made_by or event.client_order_id))
         if event.money:
             self._balance.hurry()
 

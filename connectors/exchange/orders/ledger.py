@@ -66,6 +66,8 @@ class Order(Struct):
         Quantity that the venue says is filled.
     filled, notional
         Quantity and money of the fills that have been seen.
+    venue_order_id, venue_order_ids
+        The venue's newest id of it, and all: an order that waits for a price gets another one when it begins to work.
     ending
         How the venue says that it ended, before its fills were all seen.
     """
@@ -78,6 +80,7 @@ class Order(Struct):
     cause_headers: Headers
     partition: int
     venue_order_id: str | None = None
+    venue_order_ids: set[str] = field(default_factory=set)
     accepted: bool = False
     executed: Decimal = ZERO
     filled: Decimal = ZERO
@@ -136,7 +139,7 @@ class Ledger:
         """Forget the orders of a partition: another process answers for them now."""
         for order in [order for order in self._orders.values() if order.partition == partition]:
             self._orders.pop(order.client_order_id)
-            self._by_venue_id.pop((order.symbol, order.venue_order_id or ""), None)
+            self._unname(order)
         for client_order_id in [name for name, owner in self._over.items() if owner == partition]:
             del self._over[client_order_id]
 
@@ -210,13 +213,18 @@ class Ledger:
         order.executed = max(order.executed, order.filled)
 
     def _name(self, order: Order, venue_order_id: str | None) -> None:
-        if venue_order_id and order.venue_order_id is None:
+        if venue_order_id and venue_order_id not in order.venue_order_ids:
             order.venue_order_id = venue_order_id
+            order.venue_order_ids.add(venue_order_id)
             self._by_venue_id[order.symbol, venue_order_id] = order.client_order_id
+
+    def _unname(self, order: Order) -> None:
+        for venue_order_id in order.venue_order_ids:
+            self._by_venue_id.pop((order.symbol, venue_order_id), None)
 
     def _close(self, order: Order) -> None:
         self._orders.pop(order.client_order_id, None)
-        self._by_venue_id.pop((order.symbol, order.venue_order_id or ""), None)
+        self._unname(order)
         self._over[order.client_order_id] = order.partition
         while len(self._over) > MOST_REMEMBERED:
             self._over.popitem(last=False)

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from connectors.exchange.binance.backoff import Backoff
-from connectors.exchange.binance.rest import NotSentError, RateLimitedError, UnknownOutcomeError, VenueAwayError
+from connectors.exchange.errors import NotSentError, RateLimitedError, UnknownOutcomeError, VenueAwayError
 from connectors.exchange.orders import dialect
 from connectors.exchange.orders.events import OrderSeen, Refused
 from connectors.exchange.orders.trading import TradingAccount
@@ -90,7 +90,7 @@ class Sender:
             try:
                 if uncertain:
                     asked = time.monotonic()
-                    found = await self._account.query(command.symbol, command.client_order_id)
+                    found = await self._account.query(command.symbol, command.client_order_id, waits=dialect.waits(command))
                     if found is not None:
                         return found
                     if asked < open_until:
@@ -134,7 +134,7 @@ class Sender:
                 except VenueError as error:
                     if error.code not in {dialect.CANCEL_REFUSED, dialect.NO_SUCH_ORDER}:
                         raise
-                    return await self._account.query(command.symbol, command.client_order_id)
+                    return await self._account.query(command.symbol, command.client_order_id, waits=dialect.waits(command))
             except (VenueAwayError, VenueError) as error:
                 await self._pause(command, error, backoff)
 

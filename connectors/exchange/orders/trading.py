@@ -9,18 +9,30 @@ import msgspec
 from connectors.exchange.binance.rest import AnswerT, BinanceRest, Security, decoded
 from connectors.exchange.binance.signing import Parameter
 from connectors.exchange.orders import dialect
-from connectors.exchange.orders.events import BalanceSeen, FillSeen, OrderSeen
+from connectors.exchange.orders.events import BalanceSeen, FillSeen, OrderSeen, PositionSeen
 from connectors.exchange.venues import COINM
 from quantum.errors import ConfigurationError, VenueError
 from schemas.execution.records import OrderCommand
 
 MOST_TRADES = 1_000
+ALGO = "algoOrder"
+_GONE = {dialect.CANCEL_REFUSED, dialect.NO_SUCH_ORDER}
 
 
 class _FuturesBalance(msgspec.Struct, rename="camel"):
     asset: str
     balance: Decimal
     available_balance: Decimal
+
+
+class _Position(msgspec.Struct, rename="camel"):
+    symbol: str
+    position_amt: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    liquidation_price: Decimal
+    leverage: str
+    margin_type: str
 
 
 class _SpotBalance(msgspec.Struct):
@@ -56,26 +68,77 @@ class TradingAccount:
 
     async def submit(self, command: OrderCommand, not_after: float) -> OrderSeen:
         """Send an order, if it can be signed by a monotonic time; return what the venue made of it."""
-        parameters = dialect.new_order(command, self.rest.venue)
-        body = await self.rest.call("POST", self.rest.path("order"), parameters, Security.SIGNED, urgent=True, not_after=not_after)
+        request = dialect.new_order(command, self.rest.venue)
+        path = self.rest.path(request.endpoint)
+        body = await self.rest.call("POST", path, request.parameters, Security.SIGNED, urgent=True, not_after=not_after)
+        if request.endpoint == ALGO:
+            return dialect.algo_seen(decoded(body, dialect.AlgoAnswer))
         return dialect.seen(decoded(body, dialect.OrderAnswer))
 
-    async def query(self, symbol: str, client_order_id: str) -> OrderSeen | None:
-        """Return an order as the venue has it; None where it has none with this id."""
-        try:
-            answer = await self._signed(
-                "GET", self.rest.path("order"), dialect.OrderAnswer, {"symbol": symbol, "origClientOrderId": client_order_id}
-            )
-        except VenueError as error:
-            if error.code == dialect.NO_SUCH_ORDER:
-                return None
-            raise
-        return dialect.seen(answer)
+    async def query(self, symbol: str, client_order_id: str, *, waits: bool | None = None) -> OrderSeen | None:
+        """Return an order as the venue has it; None where it has none with this id.
+
+        Parameters
+        ----------
+        symbol, client_order_id
+            Which order.
+        waits
+            Whether it is one that waits for a price; None where that is not known, then one request more may be needed.
+        """
+        if not (waits and self._futures):
+            found = await self._order(symbol, origClientOrderId=client_order_id)
+            if found is not None or waits is False or not self._futures:
+                return found
+        waiting = await self._waiting(client_order_id)
+        if waiting is None:
+            return None
+        made = await self._order(symbol, orderId=waiting.actual_order_id) if waiting.actual_order_id else None
+        return dialect.algo_seen(waiting) if made is None else msgspec.structs.replace(made, client_order_id=client_order_id)
 
     async def cancel(self, symbol: str, client_order_id: str) -> OrderSeen:
         """Cancel an order; return it as it is afterwards."""
         parameters: dict[str, Parameter] = {"symbol": symbol, "origClientOrderId": client_order_id}
-        return dialect.seen(await self._signed("DELETE", self.rest.path("order"), dialect.OrderAnswer, parameters))
+        try:
+            return dialect.seen(await self._signed("DELETE", self.rest.path("order"), dialect.OrderAnswer, parameters))
+        except VenueError as error:
+            waiting = await self._waiting(client_order_id) if self._futures and error.code in _GONE else None
+            if waiting is None:
+                raise
+        if waiting.actual_order_id:
+            parameters = {"symbol": symbol, "orderId": waiting.actual_order_id}
+            gone = dialect.seen(await self._signed("DELETE", self.rest.path("order"), dialect.OrderAnswer, parameters))
+            return msgspec.structs.replace(gone, client_order_id=client_order_id)
+        await self.rest.call("DELETE", self.rest.path(ALGO), {"clientAlgoId": client_order_id}, Security.SIGNED, urgent=True)
+        after = await self._waiting(client_order_id)
+        return dialect.algo_seen(after or waiting)
+
+    async def positions(self) -> list[PositionSeen]:
+        """Return the positions that are open; on spot there are none."""
+        if not self._futures:
+            return []
+        rows = await self._signed("GET", "/fapi/v2/positionRisk", list[_Position], {})
+        return [
+            PositionSeen(
+                symbol=row.symbol,
+                quantity=row.position_amt,
+                entry_price=row.entry_price,
+                mark_price=row.mark_price,
+                liquidation_price=row.liquidation_price or None,
+                leverage=int(row.leverage),
+                isolated=row.margin_type == "isolated",
+            )
+            for row in rows
+            if row.position_amt
+        ]
+
+    async def set_margin_type(self, symbol: str, *, isolated: bool) -> None:
+        """Set what backs a position of a symbol: a margin of its own, or the whole balance."""
+        parameters: dict[str, Parameter] = {"symbol": symbol, "marginType": "ISOLATED" if isolated else "CROSSED"}
+        try:
+            await self.rest.call("POST", self.rest.path("marginType"), parameters, Security.SIGNED, urgent=True)
+        except VenueError as error:
+            if error.code != dialect.MARGIN_TYPE_IS_SET:
+                raise
 
     async def fills(self, symbol: str, client_order_id: str, venue_order_id: str) -> list[FillSeen]:
         """Return all fills of an order, in the order of their ids."""
@@ -121,6 +184,23 @@ class TradingAccount:
     @property
     def _stream_path(self) -> str:
         return self.rest.path("listenKey" if self._futures else "userDataStream")
+
+    async def _order(self, symbol: str, **which: str) -> OrderSeen | None:
+        try:
+            answer = await self._signed("GET", self.rest.path("order"), dialect.OrderAnswer, {"symbol": symbol, **which})
+        except VenueError as error:
+            if error.code == dialect.NO_SUCH_ORDER:
+                return None
+            raise
+        return dialect.seen(answer)
+
+    async def _waiting(self, client_order_id: str) -> dialect.AlgoAnswer | None:
+        try:
+            return await self._signed("GET", self.rest.path(ALGO), dialect.AlgoAnswer, {"clientAlgoId": client_order_id})
+        except VenueError as error:
+            if error.code == dialect.NO_SUCH_ORDER:
+                return None
+            raise
 
     async def _signed(self, method: str, path: str, answer: type[AnswerT], parameters: dict[str, Parameter]) -> AnswerT:
         return decoded(await self.rest.call(method, path, parameters, Security.SIGNED, urgent=True), answer)

@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from connectors.exchange.binance.backoff import Backoff
-from connectors.exchange.binance.rest import VenueAwayError
+from connectors.exchange.errors import VenueAwayError
 from connectors.exchange.orders.dialect import UserEvent, user_event
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.orders.trading import TradingAccount

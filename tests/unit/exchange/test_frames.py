@@ -93,6 +93,7 @@ def test_stream_names(stream: str, expected: tuple[str, Channel] | None) -> None
 
 
 def test_venues() -> None:
-    assert stream_names(USDM, "BTCUSDT") == ["btcusdt@trade", "btcusdt@bookTicker", "btcusdt@markPrice@1s"]
+    assert stream_names(USDM, "BTCUSDT") == ["btcusdt@trade", "btcusdt@bookTicker", "btcusdt@markPrice@1s", "btcusdt@depth@100ms"]
+    assert stream_names(SPOT, "BTCUSDT", depth=False) == ["btcusdt@trade", "btcusdt@bookTicker"]
     with pytest.raises(ConfigurationError, match="no venue"):
         venue_named("nasdaq")

@@ -9,9 +9,9 @@ from ml.training.dataset import feature_rows
 from processors.features import logic
 from processors.output import Output
 from processors.wiring import StateCodec
-from schemas.common import Regime, VenueMid
+from schemas.common import BookState, Regime, VenueMid
 from schemas.features.records import Features, MarketRegime
-from schemas.market.records import ExchangeNormalized, MarketFunding, MarketKline, MarketQuote
+from schemas.market.records import ExchangeNormalized, MarketDepth, MarketFunding, MarketKline, MarketQuote
 from tests.unit.ml.markets import momentum_bars
 
 VENUE = "binance-usdm"
@@ -47,9 +47,26 @@ def quote(ts: int, bid: float = 99.99, ask: float = 100.01, *, venue: str = VENU
     )
 
 
+def depth(ts: int, *, bid_quantity: float = 3.0, levels: int = 6, venue: str = VENUE, state: BookState = BookState.LIVE) -> MarketDepth:
+    steps = [0.1 * level for level in range(levels)]
+    return MarketDepth(
+        event_id=f"d{ts}",
+        event_ts=ts,
+        ingest_ts=ts,
+        venue=venue,
+        symbol="BTCUSDT",
+        state=state,
+        bid_prices=[100.0 - step for step in steps],
+        bid_quantities=[bid_quantity for _ in steps],
+        ask_prices=[100.1 + step for step in steps],
+        ask_quantities=[1.0 for _ in steps],
+        resyncs=0,
+    )
+
+
 def run(rows: list[BarRow], rules: logic.Rules = RULES) -> list[list[Output]]:
     state, last, around = logic.SymbolState(), logic.Quote(), logic.Context()
-    return [list(logic.on_kline(rules, state, last, around, kline(row))) for row in rows]
+    return [list(logic.on_kline(rules, state, last, logic.Depth(), around, kline(row))) for row in rows]
 
 
 def test_each_bar_gives_a_vector_and_a_regime_with_deterministic_ids() -> None:
@@ -82,21 +99,24 @@ def test_a_state_that_was_stored_and_read_goes_on_the_same() -> None:
     stored, last, around = logic.SymbolState(), logic.Quote(), logic.Context()
     for row, wanted in zip(BARS, run(list(BARS)), strict=True):
         stored = codec.loads(codec.dumps(stored))
-        assert list(logic.on_kline(RULES, stored, last, around, kline(row))) == wanted
+        assert list(logic.on_kline(RULES, stored, last, logic.Depth(), around, kline(row))) == wanted
 
 
 def test_other_venues_and_intervals_and_repeated_bars_give_nothing() -> None:
     state, last, around = logic.SymbolState(), logic.Quote(), logic.Context()
     row = next(iter(BARS))
-    assert not list(logic.on_kline(RULES, state, last, around, kline(row, venue="binance-spot")))
-    assert not list(logic.on_kline(RULES, state, last, around, kline(row, interval="1m")))
-    assert list(logic.on_kline(RULES, state, last, around, kline(row)))
-    assert not list(logic.on_kline(RULES, state, last, around, kline(row)))
+    assert not list(logic.on_kline(RULES, state, last, logic.Depth(), around, kline(row, venue="binance-spot")))
+    assert not list(logic.on_kline(RULES, state, last, logic.Depth(), around, kline(row, interval="1m")))
+    assert list(logic.on_kline(RULES, state, last, logic.Depth(), around, kline(row)))
+    assert not list(logic.on_kline(RULES, state, last, logic.Depth(), around, kline(row)))
 
 
 def test_context_features_are_what_was_said_last_and_null_when_too_old() -> None:
-    last, around = logic.Quote(), logic.Context()
+    last, book, around = logic.Quote(), logic.Depth(), logic.Context()
     close_ts = 100_000_000
+    logic.on_depth(RULES, book, depth(90_000_000))
+    logic.on_depth(RULES, book, depth(80_000_000, bid_quantity=9.0))  # late
+    logic.on_depth(RULES, book, depth(95_000_000, bid_quantity=9.0, venue="bybit"))
     logic.on_quote(RULES, last, quote(90_000_000))
     logic.on_quote(RULES, last, quote(80_000_000, 50.0, 51.0))  # late
     logic.on_quote(RULES, last, quote(95_000_000, 50.0, 51.0, venue="bybit"))
@@ -130,7 +150,7 @@ def test_context_features_are_what_was_said_last_and_null_when_too_old() -> None
             stale_venues=[],
         ),
     )
-    values = logic.context_features(RULES, last, around, close_ts)
+    values = logic.context_features(RULES, last, book, around, close_ts)
     assert values == {
         "spread_bps": pytest.approx(2.0),
         "microprice_offset_bps": pytest.approx(0.5),
@@ -139,9 +159,28 @@ def test_context_features_are_what_was_said_last_and_null_when_too_old() -> None
         "time_to_funding_s": 60.0,
         "basis": 2e-4,
         "exchange_divergence_bps": 1.5,
+        "depth_imbalance_5": 0.5,
+        "depth_imbalance_10": None,
     }
-    assert set(logic.context_features(RULES, last, around, close_ts + 60_000_000).values()) == {None}
-    assert set(logic.context_features(RULES, logic.Quote(), logic.Context(), close_ts).values()) == {None}
+    assert set(logic.context_features(RULES, last, book, around, close_ts + 60_000_000).values()) == {None}
+    assert set(logic.context_features(RULES, logic.Quote(), logic.Depth(), logic.Context(), close_ts).values()) == {None}
+
+
+def test_a_book_that_is_lost_says_nothing_until_it_is_known_again() -> None:
+    book = logic.Depth()
+
+    def said(close_ts: int) -> list[float | None]:
+        values = logic.context_features(RULES, logic.Quote(), book, logic.Context(), close_ts)
+        return [values["depth_imbalance_5"], values["depth_imbalance_10"]]
+
+    logic.on_depth(RULES, book, depth(10, levels=10))
+    assert said(20) == [0.5, 0.5]
+    logic.on_depth(RULES, book, depth(30, levels=0, state=BookState.STALE))
+    assert said(40) == [None, None]
+    logic.on_depth(RULES, book, depth(25, levels=10))  # late
+    assert said(40) == [None, None]
+    logic.on_depth(RULES, book, depth(50, levels=10, bid_quantity=1.0))
+    assert said(60) == [0.0, 0.0]
 
 
 def test_a_crossed_or_empty_quote_is_not_kept() -> None:

@@ -50,11 +50,11 @@ def recorded(path: Path) -> Iterator[ExchangeFrame]:
         for number, line in enumerate(lines):
             received, text = line.split(" ", 1)
             outer = json.loads(text)
-            if "stream" not in outer:
-                continue
-            data, ts = outer["data"], int(received) // 1000
+            stream = "stream" in outer
+            data, ts = outer["data"] if stream else outer, int(received) // 1000
             yield ExchangeFrame(
                 event_id=f"{venue}:{symbol}:{number}", event_ts=(data.get("T") or data.get("E") or ts // 1000) * 1000, ingest_ts=ts,
-                venue=venue, symbol=symbol, channel=CHANNELS[outer["stream"].split("@")[1]], kind=FrameKind.STREAM, session="file",
-                sequence=number, payload=text[text.index('"data":') + 7 : text.rstrip().rindex("}")],
+                venue=venue, symbol=symbol, channel=CHANNELS[outer["stream"].split("@")[1]] if stream else "depth_snapshot",
+                kind=FrameKind.STREAM if stream else FrameKind.REST, session="file", sequence=number,
+                payload=text[text.index('"data":') + 7 : text.rstrip().rindex("}")] if stream else text,
             )  # fmt: skip

@@ -58,7 +58,7 @@ def test_a_late_trade_is_counted_and_still_a_tick() -> None:
 
 def test_quotes_do_not_close_bars() -> None:
     quote = {"u": 1, "s": "BTCUSDT", "b": "1", "B": "1", "a": "2", "A": "1", "T": T0 // 1000 + 5000}
-    assert not bars([trade(1, 100), frame("quote", quote, T0 + 5_000_000), frame("depth", {}, T0 + 5_000_000)])
+    assert not bars([trade(1, 100), frame("quote", quote, T0 + 5_000_000)])
 
 
 def test_silence_is_bars_of_volume_zero() -> None:

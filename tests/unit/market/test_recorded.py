@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from processors.market.depth import DepthState, is_depth, on_depth
 from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
 from schemas.common import FrameKind
@@ -30,12 +31,12 @@ def test_counts_and_bars_equal_the_file(path: Path) -> None:
     frames.append(
         msgspec.structs.replace(frames[-1], channel="heartbeat", kind=FrameKind.HEARTBEAT, payload="{}", event_ts=end - end % SECOND)
     )
-    state, rules = VenueState(), Rules()
+    state, books, rules = VenueState(), DepthState(), Rules()
     topics: Counter[str] = Counter()
     ids, bars = [], []
     began = time.process_time()
     for frame in frames:
-        for output in on_frame(rules, state, frame):
+        for output in on_depth(rules, books, frame) if is_depth(frame) else on_frame(rules, state, frame):
             topics[output.topic] += 1
             if isinstance(output.record, MarketTick):
                 ids.append(output.record.trade_id)
@@ -45,6 +46,7 @@ def test_counts_and_bars_equal_the_file(path: Path) -> None:
     print(f"{path.name}: {len(frames)} frames, {rate:,.0f} a second")
     assert topics["market.tick"] == channels["trade"] == len(set(ids))
     assert topics["market.quote"] == channels["quote"]
+    assert topics["market.depth"] > 30
     assert (state.ids.missing, state.ids.duplicates, state.bars.late_trades) == (0, 0, 0)
     assert rate > 15_000
 

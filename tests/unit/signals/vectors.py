@@ -15,7 +15,7 @@ VENUE = "binance-usdm"
 def vectors(count: int, seed: int, *, symbol: str = "AAAUSDT", drift: float = 0.6) -> list[Features]:
     """Return the vectors at the close of every bar of 1 s."""
     rules = logic.Rules(VENUE, "1s")
-    state, quote, around = logic.SymbolState(), logic.Quote(), logic.Context()
+    state, quote, depth, around = logic.SymbolState(), logic.Quote(), logic.Depth(), logic.Context()
     records = []
     for row in momentum_bars(count, seed, drift=drift):
         bar = MarketKline(
@@ -28,7 +28,7 @@ def vectors(count: int, seed: int, *, symbol: str = "AAAUSDT", drift: float = 0.
             trades=1,
             **msgspec.structs.asdict(row),
         )
-        vector = next(iter(logic.on_kline(rules, state, quote, around, bar))).record
+        vector = next(iter(logic.on_kline(rules, state, quote, depth, around, bar))).record
         assert isinstance(vector, Features)
         records.append(vector)
     return records

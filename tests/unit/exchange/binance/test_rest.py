@@ -11,8 +11,9 @@ import pytest
 from aiohttp import web
 
 from connectors.exchange.binance.market import trades_since
-from connectors.exchange.binance.rest import BinanceRest, NotSentError, RateLimitedError, Security, UnknownOutcomeError
+from connectors.exchange.binance.rest import BinanceRest, Security
 from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.errors import NotSentError, RateLimitedError, UnknownOutcomeError
 from connectors.exchange.venues import USDM
 from quantum.errors import VenueError
 
@@ -149,5 +150,5 @@ async def test_trades_are_paged_without_a_gap(after: int | None, most: int, expe
 
     async with client(history) as rest:
         trades = await trades_since(rest, "BTCUSDT", after, most)
-    assert [trade.trade_id for trade in trades] == list(expected)
-    assert all(trade.text == f'{{"id": {trade.trade_id}, "time": {trade.time_ms}, "price": "1"}}' for trade in trades)
+    assert [trade.mark for trade in trades] == list(expected)
+    assert all(trade.text == f'{{"id": {trade.mark}, "time": {trade.time_ms}, "price": "1"}}' for trade in trades)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -59,15 +60,78 @@ def test_orders_of_rest() -> None:
 
 
 def test_parameters_of_new_orders() -> None:
-    market = dialect.new_order(command(reduce_only=True, quantity=Decimal("0.010")), USDM)
+    endpoint, market = dialect.new_order(command(reduce_only=True, quantity=Decimal("0.010")), USDM)
+    assert endpoint == "order"
     assert market == {
         "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": Decimal("0.010"), "reduceOnly": True, "newClientOrderId": "c1",
         "newOrderRespType": "RESULT",
     }  # fmt: skip
     post_only = command(order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTX, limit_price=Decimal(99))
-    assert dialect.new_order(post_only, USDM)["timeInForce"] == "GTX"
-    spot = dialect.new_order(post_only, SPOT)
+    assert dialect.new_order(post_only, USDM).parameters["timeInForce"] == "GTX"
+    spot = dialect.new_order(post_only, SPOT).parameters
     assert (spot["type"], spot["price"], "timeInForce" in spot, "reduceOnly" in spot) == ("LIMIT_MAKER", Decimal(99), False, False)
+
+
+STOP = command(order_type=OrderType.STOP_MARKET, trigger_price=Decimal(95), reduce_only=True, quantity=Decimal(1))
+LIMIT = {"order_type": OrderType.TAKE_PROFIT_LIMIT, "trigger_price": Decimal(110), "limit_price": Decimal(111)}
+TRAILING = {"order_type": OrderType.TRAILING_STOP, "trigger_price": None, "callback_rate": Decimal("0.005")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "parameters"),
+    [
+        ({}, "STOP_MARKET", {"triggerPrice": Decimal(95)}),
+        (LIMIT, "TAKE_PROFIT", {"triggerPrice": Decimal(110), "price": Decimal(111), "timeInForce": "GTC"}),
+        (LIMIT | {"order_type": OrderType.STOP_LIMIT}, "STOP", {"triggerPrice": Decimal(110), "price": Decimal(111), "timeInForce": "GTC"}),
+        ({"order_type": OrderType.TAKE_PROFIT_MARKET}, "TAKE_PROFIT_MARKET", {"triggerPrice": Decimal(95)}),
+        (TRAILING, "TRAILING_STOP_MARKET", {"callbackRate": Decimal("0.5")}),
+        (TRAILING | {"trigger_price": Decimal(99)}, "TRAILING_STOP_MARKET", {"activatePrice": Decimal(99), "callbackRate": Decimal("0.5")}),
+    ],
+)
+def test_orders_that_wait_go_to_an_endpoint_of_their_own_on_the_futures(changes: dict[str, Any], kind: str, parameters: object) -> None:
+    request = dialect.new_order(msgspec.structs.replace(STOP, **changes), USDM)
+    common = {"algoType": "CONDITIONAL", "symbol": "BTCUSDT", "side": "BUY", "type": kind, "quantity": Decimal(1)}
+    assert request == ("algoOrder", {**common, **parameters, "reduceOnly": True, "clientAlgoId": "c1"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "parameters"),
+    [
+        ({}, "STOP_LOSS", {"stopPrice": Decimal(95)}),
+        (LIMIT, "TAKE_PROFIT_LIMIT", {"price": Decimal(111), "timeInForce": "GTC", "stopPrice": Decimal(110)}),
+        (TRAILING, "STOP_LOSS", {"trailingDelta": 50}),
+    ],
+)
+def test_on_spot_they_are_orders_like_others(changes: dict[str, Any], kind: str, parameters: dict[str, object]) -> None:
+    request = dialect.new_order(msgspec.structs.replace(STOP, **changes), SPOT)
+    common = {"symbol": "BTCUSDT", "side": "BUY", "type": kind, "quantity": Decimal(1)}
+    assert request == ("order", {**common, **parameters, "newClientOrderId": "c1", "newOrderRespType": "RESULT"})
+
+
+ALGO_UPDATE = """{"e":"ALGO_UPDATE","T":1750515742297,"E":1750515742303,"o":{"caid":"c1","aid":2148719,"at":"CONDITIONAL","o":"TAKE_PROFIT",
+"s":"BNBUSDT","S":"SELL","ps":"BOTH","f":"GTC","q":"0.01","X":"%s","ai":"%s","ap":"0.00000","aq":"0.00000","act":"0","tp":"750","p":"750",
+"V":"EXPIRE_MAKER","wt":"CONTRACT_PRICE","pm":"NONE","cp":false,"pP":false,"R":false,"tt":0,"gtd":0,"rm":"Reduce Only reject"}}"""
+
+
+@pytest.mark.parametrize(
+    ("said", "made", "status"),
+    [
+        ("NEW", "", OrderStatus.ACCEPTED),
+        ("TRIGGERED", "77", OrderStatus.ACCEPTED),
+        ("CANCELED", "", OrderStatus.CANCELLED),
+        ("EXPIRED", "", OrderStatus.EXPIRED),
+        ("REJECTED", "", OrderStatus.EXPIRED),
+        ("FINISHED", "77", None),
+    ],
+)
+def test_an_order_that_waits_is_told_of_by_its_own_event(said: str, made: str, status: OrderStatus | None) -> None:
+    event = dialect.user_event(ALGO_UPDATE % (said, made))
+    assert (event.client_order_id, event.symbol) == ("c1", "BNBUSDT")
+    assert [(n.venue_order_id, n.status, n.event_ts) for n in event.news if isinstance(n, OrderSeen)] == (
+        [] if status is None else [(made or "algo-2148719", status, 1_750_515_742_297_000)]
+    )
+    answer = dialect.AlgoAnswer(client_algo_id="c1", algo_id=2148719, algo_status=said, actual_order_id=made, create_time=1)
+    assert dialect.algo_seen(answer).status is (status or OrderStatus.UNKNOWN)
 
 
 @pytest.mark.parametrize(("leverage", "whole"), [(0.4, 1), (1.0, 1), (2.7, 2), (19.999, 19), (20.0, 20)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -122,3 +123,15 @@ def test_a_cancellation_comes_last_and_once(events: list[FillSeen | OrderSeen]) 
     assert sorted(said(results)) == ["c1:1", "c1:2", "c1:ACCEPTED", "c1:CANCELLED"]
     assert said(results)[-1] == "c1:CANCELLED"
     assert results[-1].record.filled_quantity == Decimal(2)
+
+
+def test_an_order_that_waited_trades_under_another_id_and_stays_one_order() -> None:
+    ledger = ledger_with_order()
+    waiting = msgspec.structs.replace(state(OrderStatus.ACCEPTED), venue_order_id="algo")
+    assert said(ledger.seen(waiting, "c1")) == ["c1:ACCEPTED"]
+    assert ledger.client_id_of("BTCUSDT", "algo") == "c1"
+    assert said(ledger.seen(msgspec.structs.replace(waiting, venue_order_id="77"), "c1")) == []
+    assert ledger.client_id_of("BTCUSDT", "77") == "c1" == ledger.client_id_of("BTCUSDT", "algo")
+    (result,) = ledger.seen(filled(1, quantity=3), ledger.client_id_of("BTCUSDT", "77"))
+    assert (result.record.status, result.record.venue_order_id) == (OrderStatus.FILLED, "77")
+    assert ledger.client_id_of("BTCUSDT", "77") == "" == ledger.client_id_of("BTCUSDT", "algo")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from connectors.exchange.binance.rest import BinanceRest, NotSentError, Security
+from connectors.exchange.binance.rest import BinanceRest, Security
 from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.errors import NotSentError
 from connectors.exchange.orders.events import FillSeen, OrderSeen
 from connectors.exchange.orders.ledger import Ledger, Result
 from connectors.exchange.orders.speaker import Speaker

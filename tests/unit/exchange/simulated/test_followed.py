@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from connectors.exchange.simulated.followed import FollowedMarket
-from connectors.exchange.simulated.orders import Side, Status, TimeInForce
-from connectors.exchange.simulated.venue import FollowingVenue
+from connectors.exchange.simulated.account.followed import FollowedMarket
+from connectors.exchange.simulated.account.orders import AlgoStatus, OrderRequest, OrderType, Side, Status, TimeInForce, WorkingType
+from connectors.exchange.simulated.venue.futures import FollowingVenue
 from quantum.errors import VenueError
 
 from .builders import ETH, INSTRUMENTS, D, limit_order, market_order
@@ -36,16 +37,16 @@ async def test_a_market_order_takes_the_quote_then_assumed_levels_behind_it() ->
     venue.on_quote(ETH, 2599.99, 3.0, 2600.0, 2.0, START)
     _, order = await venue.place(market_order(Side.BUY, "2.5"))
     assert order.status is Status.FILLED
-    assert [(f.price, f.quantity) for f in venue.matching.fills] == [(D("2600.00"), D(2)), (D("2600.01"), D("0.5"))]
+    assert [(f.price, f.quantity) for f in venue.store.fills] == [(D("2600.00"), D(2)), (D("2600.01"), D("0.5"))]
     assert order.created_us == START
     assert {e["T"] for e in told} == {START // 1000}
     assert [e["e"] for e in told] == ["ORDER_TRADE_UPDATE", *["ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"] * 2]
     _, more = await venue.place(market_order(Side.BUY, "1"))  # what was taken is gone until the next quote
-    assert venue.matching.fills[-1].price == D("2600.01")
+    assert venue.store.fills[-1].price == D("2600.01")
     assert more.average_price == D("2600.01")
     venue.on_quote(ETH, 2599.99, 3.0, 2600.0, 2.0, START + 1)
     await venue.place(market_order(Side.BUY, "1"))
-    assert venue.matching.fills[-1].price == D("2600.00")
+    assert venue.store.fills[-1].price == D("2600.00")
 
 
 async def test_resting_orders_fill_by_the_trades_and_quotes_that_are_fed() -> None:
@@ -59,6 +60,43 @@ async def test_resting_orders_fill_by_the_trades_and_quotes_that_are_fed() -> No
     assert (joined.status, below.status) == (Status.FILLED, Status.FILLED)
     assert below.average_price == D("2590.00")
     assert below.updated_us == START + 2
+
+
+async def test_a_resting_order_waits_behind_what_is_displayed_at_its_price() -> None:
+    venue, _ = following()
+    venue.on_quote(ETH, 2599.99, 1.0, 2600.01, 1.0, START)
+    _, order = await venue.place(limit_order(Side.BUY, "1", "2599.99"))
+    for price, quantity, side in ((2599.99, 0.4, "BUY"), (2600.01, 9.0, "SELL"), (2599.99, 0.8, "SELL")):
+        venue.on_trade(ETH, price, quantity, side, START + 1)  # nothing on the bid; at a better price; still others before it
+    assert order.status is Status.NEW
+    venue.on_trade(ETH, 2599.99, 0.5, "SELL", START + 2)
+    (fill,) = venue.store.fills
+    assert (fill.price, fill.quantity, fill.maker) == (D("2599.99"), D("0.3"), True)
+    venue.on_trade(ETH, 2599.5, 3.0, "SELL", START + 3)  # through its price: at its own price all the same
+    assert [(f.price, f.quantity) for f in venue.store.fills][1:] == [(D("2599.99"), D("0.7"))]
+    _, far = await venue.place(limit_order(Side.SELL, "3", "2601.00"))
+    venue.on_quote(ETH, 2601.01, 2.0, 2601.03, 2.0, START + 4)
+    assert (far.status, far.filled, far.average_price) == (Status.PARTIALLY_FILLED, D(2), D(2601))
+
+
+async def test_stops_wait_for_the_trades_or_the_marks_that_are_fed() -> None:
+    venue, told = following()
+    venue.on_quote(ETH, 2599.99, 3.0, 2600.01, 2.0, START)
+    await venue.place(market_order(Side.BUY, "1"))
+    by_trade = OrderRequest(ETH, Side.SELL, OrderType.STOP_MARKET, D("0.4"), reduce_only=True, trigger=D("2590.00"))
+    by_mark = replace(by_trade, quantity=D("0.6"), working_type=WorkingType.MARK_PRICE)
+    waiting = [await venue.place_conditional(each) for each in (by_trade, by_mark)]
+    venue.on_quote(ETH, 2590.00, 3.0, 2590.20, 2.0, START + 1)
+    assert [c.status for c in waiting] == [AlgoStatus.NEW, AlgoStatus.NEW]
+    venue.on_trade(ETH, 2590.0, 1.0, "SELL", START + 2)
+    assert [c.status for c in waiting] == [AlgoStatus.FINISHED, AlgoStatus.NEW]
+    venue.on_mark(ETH, 2589.9, START + 3)
+    assert [c.status for c in waiting] == [AlgoStatus.FINISHED, AlgoStatus.FINISHED]
+    assert not venue.ledger.held()
+    states = [(e["o"]["caid"], e["o"]["X"]) for e in told if e["e"] == "ALGO_UPDATE"]
+    assert states == [(c.client_id, x) for c in waiting for x in ("NEW",)] + [
+        (c.client_id, x) for c in waiting for x in ("TRIGGERED", "FINISHED")
+    ]
 
 
 async def test_mark_and_funding_come_from_outside_too() -> None:

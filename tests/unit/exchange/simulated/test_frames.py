@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from connectors.exchange.simulated import frames
-from connectors.exchange.simulated.endpoint import Credentials
-from connectors.exchange.simulated.instruments import Product, instrument
-from connectors.exchange.simulated.market import SymbolMarket, SyntheticMarket
+from connectors.exchange.simulated.dialect import frames
+from connectors.exchange.simulated.market.agents import Agent
+from connectors.exchange.simulated.market.instruments import Product, instrument
+from connectors.exchange.simulated.market.symbol import SymbolMarket
+from connectors.exchange.simulated.market.synthetic import SyntheticMarket
+from connectors.exchange.simulated.market.tape import has_klines
+from connectors.exchange.simulated.rest.endpoint import Credentials
 
 NOW = 1_790_000_123_456_000
 RECORDED = Path(os.environ.get("QUANTUM_DATA", Path(__file__).parents[5] / "shared" / "data")) / "binance_raw"
@@ -21,14 +24,15 @@ RECORDED = Path(os.environ.get("QUANTUM_DATA", Path(__file__).parents[5] / "shar
 
 def recorded_frames(product: Product) -> dict[str, dict[str, Any]]:
     """Return one recorded frame of each stream."""
-    path = RECORDED / product.value / "btcusdt_20240808.gz"
+    folder, symbol = ("cm", "btcusd_perp") if product is Product.COINM else (product.value, "btcusdt")
+    path = RECORDED / folder / f"{symbol}_20240808.gz"
     if not path.exists():
         pytest.skip(f"no recorded data at {path}")
     found: dict[str, dict[str, Any]] = {}
     with gzip.open(path, "rt") as lines:
         for line in lines:
             frame = json.loads(line.split(" ", 1)[1])
-            kind = frame.get("stream", "@snapshot").split("@")[1]
+            kind = frame.get("stream", "@").split("@")[1]
             found.setdefault(kind, frame.get("data", frame))
             if len(found) == 4:
                 break
@@ -37,7 +41,10 @@ def recorded_frames(product: Product) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(params=list(Product))
 def market(request: pytest.FixtureRequest) -> SymbolMarket:
-    return SyntheticMarket(("BTCUSDT",), seed=1, now_us=NOW, history_minutes=2).markets[request.param]["BTCUSDT"]
+    (market,) = (
+        SyntheticMarket(("BTCUSDT",), seed=1, now_us=NOW, history_minutes=2, products=tuple(Product)).markets[request.param].values()
+    )
+    return market
 
 
 def test_frames_have_the_fields_types_and_decimals_of_recorded_ones(market: SymbolMarket) -> None:
@@ -45,13 +52,16 @@ def test_frames_have_the_fields_types_and_decimals_of_recorded_ones(market: Symb
     trade = market.tape.last
     assert trade is not None
     feed = market.book.feed()
-    market.book.quote(market.book.bid + 7, market.book.ask + 9, 11, 12)
+    maker = Agent("maker")
+    for bid, price in ((True, market.book.bid - 3), (False, market.book.ask + 3)):
+        market.book.add(maker, price, 12, bid=bid)
     change = feed.take(market.book.update_id)
     assert change is not None
     ours = {
         "trade": frames.trade(market.rules, trade, NOW // 1000),
         "bookTicker": frames.book_ticker(market, NOW // 1000),
         "depth": frames.depth_update(market, change, NOW // 1000),
+        "": frames.depth_snapshot(market, 20, NOW // 1000),
     }
     for kind, frame in ours.items():
         assert list(frame) == list(real[kind]), kind
@@ -63,7 +73,7 @@ def test_frames_have_the_fields_types_and_decimals_of_recorded_ones(market: Symb
     assert [len(x.partition(".")[2]) for x in level] == [len(x.partition(".")[2]) for x in real_level]
 
 
-@pytest.mark.parametrize("product", list(Product))
+@pytest.mark.parametrize("product", [Product.USDM, Product.SPOT, Product.COINM])
 def test_prices_and_quantities_are_written_exactly(product: Product) -> None:
     for symbol in ("BTCUSDT", "SOLUSDT", "DOGEUSDT"):
         rules = instrument(product, symbol)
@@ -76,6 +86,8 @@ def test_prices_and_quantities_are_written_exactly(product: Product) -> None:
 
 
 def test_a_kline_row_adds_up(market: SymbolMarket) -> None:
+    if not has_klines(market.rules.product, "1m"):
+        pytest.skip("contracts have no bars here")
     (bar,) = market.tape.bars("1m", NOW // 60_000_000 * 60_000_000 - 60_000_000, NOW // 60_000_000 * 60_000_000)
     row = frames.kline_row(market.rules, bar)
     assert len(row) == 12

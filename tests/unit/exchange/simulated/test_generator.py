@@ -4,10 +4,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from connectors.exchange.simulated.flow import FlowBlock, FlowGenerator
-from connectors.exchange.simulated.generator import BLOCK_SECONDS, STEPS_PER_SECOND, PathBlock, PathGenerator, Regime, funding_rate
-from connectors.exchange.simulated.instruments import Product, instrument, known_symbols, profile
-from connectors.exchange.simulated.market import BLOCK_US
+from connectors.exchange.simulated.market.flow import FlowBlock, FlowGenerator
+from connectors.exchange.simulated.market.generator import BLOCK_SECONDS, STEPS_PER_SECOND, PathBlock, PathGenerator, Regime, funding_rate
+from connectors.exchange.simulated.market.instruments import Product, instrument, known_symbols, profile
+from connectors.exchange.simulated.market.synthetic import BLOCK_US
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,6 +70,22 @@ def test_rates_tails_and_moves_are_those_of_a_lively_market() -> None:
         assert {Regime.RANGE, Regime.TREND_UP, Regime.TREND_DOWN} <= set(regimes.tolist())
         basis = np.concatenate([p.mid / p.index - 1 for p in paths])
         assert np.abs(basis).max() < 25e-4
+
+
+def test_momentum_takers_go_with_the_momentum_and_noise_takers_either_way() -> None:
+    paths, flows = generate("BTCUSDT", 7, 60)
+    bought = {True: 0, False: 0}
+    count = {True: 0, False: 0}
+    for path, flow in zip(paths, flows, strict=True):
+        step = (flow.trade_ts - flow.trade_ts[0] // BLOCK_US * BLOCK_US) // 100_000
+        lean = np.tanh(0.55 * path.momentum[step] + 0.45 * path.surprise[step])
+        assert ((lean > 0) == ~flow.buyer_maker)[flow.momentum].all()
+        for kind in (True, False):
+            chosen = flow.momentum == kind
+            count[kind] += int(chosen.sum())
+            bought[kind] += int((~flow.buyer_maker)[chosen].sum())
+    assert min(count.values()) > 5_000
+    assert abs(bought[False] / count[False] - 0.5) < 0.02
 
 
 def average(values: Floats, seconds: float) -> Floats:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.exchange.simulated.ledger import Ledger, MarginType, OpenNotional
+from connectors.exchange.simulated.account.ledger import Ledger, MarginType, OpenNotional
 
 from .builders import ETH, INSTRUMENTS, SOL, D
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from connectors.exchange.simulated.faults import AcceptThenTimeOut, Faults, Respond
-from connectors.exchange.simulated.instruments import Product
-from connectors.exchange.simulated.limits import BAN_SECONDS, REFUSALS_BEFORE_BAN, Limits
+from connectors.exchange.simulated.market.instruments import Product
+from connectors.exchange.simulated.rest.limits import BAN_SECONDS, REFUSALS_BEFORE_BAN, Limits
 
 MINUTE = 60_000_000
 START = 30_000_000 * MINUTE + 20_000_000
@@ -40,14 +39,3 @@ def test_orders_are_counted_by_ten_seconds() -> None:
     assert (answers[300][0].status, answers[300][0].code) == (429, -1015)
     assert limits.order_headers(START)["X-MBX-ORDER-COUNT-10S"] == "301"
     assert limits.order(START + 10_000_000) is None
-
-
-def test_planned_faults_are_used_up_one_by_one() -> None:
-    faults = Faults()
-    faults.plan(Respond(503, 2))
-    faults.plan(AcceptThenTimeOut(1, 0.5))
-    errors = [faults.next_response() for _ in range(3)]
-    assert [e.status for e in errors if e] == [503, 503]
-    assert errors[2] is None
-    assert faults.next_time_out() == 0.5
-    assert faults.next_time_out() is None

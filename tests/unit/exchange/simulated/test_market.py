@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.exchange.simulated.instruments import Product
-from connectors.exchange.simulated.market import SymbolMarket, SyntheticMarket
-from connectors.exchange.simulated.tape import INTERVALS_US, Bar, Tape, Trade
+from connectors.exchange.simulated.market.agents import Agent
+from connectors.exchange.simulated.market.instruments import Product
+from connectors.exchange.simulated.market.symbol import SymbolMarket
+from connectors.exchange.simulated.market.synthetic import PRODUCTS, SyntheticMarket
+from connectors.exchange.simulated.market.tape import INTERVALS_US, Bar, Tape, Trade
 
 NOW = 1_790_000_123_456_000
 SECOND = 1_000_000
@@ -32,7 +34,7 @@ class Heard:
         self.quotes += 1
 
     def on_trade(self, market: SymbolMarket, trade: Trade, starts_aggregate: bool) -> None:
-        assert trade.price in (market.book.bid, market.book.ask)
+        assert trade.lots > 0
         assert starts_aggregate or self.trades
         self.trades.append(trade)
 
@@ -42,13 +44,13 @@ class Heard:
         self.marks += 1
 
     def on_funding(self, market: SymbolMarket, rate: Decimal, ts_us: int) -> None:
-        assert market.rules.product is Product.USDM
+        assert market.rules.product.futures
         self.funding.append((rate, ts_us))
 
 
 @pytest.fixture
 def generated() -> SyntheticMarket:
-    return SyntheticMarket(("BTCUSDT", "SOLUSDT"), seed=5, now_us=NOW, history_minutes=10, funding_minutes=1)
+    return SyntheticMarket(("BTCUSDT", "SOLUSDT"), seed=5, now_us=NOW, history_minutes=10, funding_minutes=1, products=tuple(Product))
 
 
 def test_history_runs_into_live_with_contiguous_ids_and_bars_that_add_up(generated: SyntheticMarket) -> None:
@@ -62,13 +64,15 @@ def test_history_runs_into_live_with_contiguous_ids_and_bars_that_add_up(generat
         listener = heard[id(market)]
         first = ids[id(market)]
         assert [t.id for t in listener.trades] == list(range(first, first + len(listener.trades)))
-        assert len(listener.trades) > 300
+        assert len(listener.trades) > 150
         assert 1000 < listener.quotes < 6000
         everything = market.tape.by_id(market.tape.first_id, 10**6)
         assert [t.id for t in everything] == list(range(market.tape.first_id, market.tape.next_id))
         assert all(a.ts_us <= b.ts_us for a, b in itertools.pairwise(everything))
         assert everything[0].ts_us - generated.start_us < 5 * SECOND
-        if market.rules.product is Product.USDM:
+        assert sum(market.holdings.values()) == sum(market.cash.values()) == sum(market.funding.values()) == 0
+        assert market.open_interest() > market.before
+        if market.rules.product.futures:
             assert listener.marks == pytest.approx(150, abs=2)
             assert 2 <= len(listener.funding) <= 3
             assert len(market.funding_history) == 100 + len(listener.funding)
@@ -85,10 +89,85 @@ def test_history_runs_into_live_with_contiguous_ids_and_bars_that_add_up(generat
 
 def test_the_same_seed_gives_the_same_trades() -> None:
     markets = [SyntheticMarket(("ETHUSDT",), seed=5, now_us=NOW, history_minutes=5) for _ in range(2)]
-    for market in markets:
-        market.play(NOW + 70 * SECOND)
-    first, second = (m.markets[Product.USDM]["ETHUSDT"].tape.by_id(None, 10**6) for m in markets)
-    assert first == second
+    markets[0].play(NOW + 130 * SECOND)
+    for step in range(1, 131 * 7):  # however often it is asked to play
+        markets[1].play(min(NOW + step * SECOND // 7, NOW + 130 * SECOND))
+    for product in PRODUCTS:
+        first, second = (m.markets[product]["ETHUSDT"].tape.by_id(None, 10**6) for m in markets)
+        assert first == second
+        books = [(m.markets[product]["ETHUSDT"].book.update_id, list(m.markets[product]["ETHUSDT"].book.bids())) for m in markets]
+        assert books[0] == books[1]
+    other = SyntheticMarket(("ETHUSDT",), seed=6, now_us=NOW, history_minutes=5)
+    assert other.markets[Product.USDM]["ETHUSDT"].tape.by_id(None, 10) != markets[0].markets[Product.USDM]["ETHUSDT"].tape.by_id(None, 10)
+
+
+def test_products_have_slightly_different_prices_of_one_thing() -> None:
+    market = SyntheticMarket(("BTCUSDT",), seed=5, now_us=NOW, history_minutes=1, products=tuple(Product))
+    apart: dict[Product, list[float]] = {product: [] for product in Product}
+    for step in range(1, 300):
+        market.play(NOW + step * SECOND)
+        mids = {
+            p: (m.book.bid + m.book.ask) / 2 * float(m.rules.tick_size) for p, (m,) in ((p, m.values()) for p, m in market.markets.items())
+        }
+        for product, mid in mids.items():
+            apart[product].append(mid / mids[Product.SPOT] - 1)
+    for product in (Product.USDM, Product.COINM):
+        assert 1e-5 < np.mean(np.abs(apart[product])) < 2e-3
+    assert np.mean(np.abs(np.array(apart[Product.USDM]) - np.array(apart[Product.COINM]))) > 1e-5
+
+
+def test_the_book_is_deep_on_both_sides_and_what_takers_empty_is_filled_again() -> None:
+    market = SyntheticMarket(("BTCUSDT",), seed=5, now_us=NOW, history_minutes=1)
+    (perpetual,) = market.markets[Product.USDM].values()
+    robber = Agent("robber")
+    before = perpetual.book.bid
+    perpetual.sweep(robber, 10_000, None, bid=False, ts_us=NOW)
+    assert perpetual.book.bid < before
+    market.play(NOW + 2 * SECOND)
+    for rows in (list(perpetual.book.bids()), list(perpetual.book.asks())):
+        assert 50 <= len(rows) <= 70
+        far = abs(rows[-1][0] / rows[0][0] - 1)
+        assert 1.2e-3 < far < 2.5e-3
+        gaps = [abs(a[0] - b[0]) for a, b in itertools.pairwise(rows)]
+        assert max(gaps) <= 2 * 19  # the ladder of BTCUSDT has an order every 19 ticks
+    assert perpetual.holding(robber) == -10_000
+
+
+def test_an_account_that_stands_in_the_way_of_the_makers_is_taken_and_never_crossed() -> None:
+    market = SyntheticMarket(("BTCUSDT",), seed=5, now_us=NOW, history_minutes=1)
+    (perpetual,) = market.markets[Product.USDM].values()
+    wall = Agent("wall")
+    order = perpetual.book.add(wall, perpetual.book.ask, 2_000_000, bid=False)
+    crossed = 0
+    for step in range(1, 600):
+        market.play(NOW + step * SECOND // 10)
+        crossed += perpetual.book.bid >= perpetual.book.ask
+    assert crossed == 0
+    assert 0 < -perpetual.holding(wall) == 2_000_000 - order.lots
+
+
+def test_who_trades_between_products_holds_the_opposite_in_the_other_and_leaves_again() -> None:
+    market = SyntheticMarket(("BTCUSDT",), seed=5, now_us=NOW, history_minutes=1, funding_minutes=10)
+    perpetual, spot = (market.markets[product]["BTCUSDT"] for product in PRODUCTS)
+    basis, funding = market._traders
+    held: dict[object, list[int]] = {basis: [], funding: []}
+    for step in range(1, 1_200):
+        market.play(NOW + step * SECOND)
+        for trader, positions in held.items():
+            assert isinstance(trader, Agent)
+            positions.append(perpetual.holding(trader))
+            apart = perpetual.rules.quantity(positions[-1]) + spot.rules.quantity(spot.holding(trader))
+            assert abs(apart) < Decimal("0.001")
+    for positions in held.values():
+        opened = next(i for i, position in enumerate(positions) if position)
+        assert 0 in positions[opened:], "it has closed what it opened"
+    paid = [at - NOW for at, _, _ in perpetual.funding_history if at > NOW]
+    for at in paid:
+        settled = at // SECOND
+        assert held[funding][settled - 10] < 0, "longs pay, so it is short before the settlement"
+        assert settled + 30 > len(held[funding]) or held[funding][settled + 20] == 0
+    assert perpetual.funding[funding] > 0
+    assert len(paid) == 2
 
 
 def test_snapshot_and_diffs_make_the_same_book(generated: SyntheticMarket) -> None:
@@ -104,8 +183,7 @@ def test_snapshot_and_diffs_make_the_same_book(generated: SyntheticMarket) -> No
         if frame is None:
             continue
         first, final, previous, bids, asks = frame
-        assert first == previous + 1
-        assert first <= final
+        assert previous < first <= final  # futures count over all symbols
         assert last in (0, previous)
         last = final
         if final <= snapshot_id:

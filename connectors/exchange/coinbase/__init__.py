@@ -1,0 +1,1 @@
+"""Coinbase Exchange: public market data of spot."""

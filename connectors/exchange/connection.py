@@ -1,0 +1,199 @@
+"""One websocket connection of the feed: its frames, what REST must add to them, and its heartbeats.
+
+The order of a symbol's frames is what downstream builds on, so a connection goes through these steps:
+
+1. connect, subscribe, and keep what comes in a buffer for each symbol;
+2. fetch by REST the trades since the newest one known (at the first start: the newest N), which may overlap the buffer;
+3. send the fetched trades, then the buffer, then everything as it comes;
+4. read every depth frame that is sent as the market stage will, and have a snapshot sent where its book wants one;
+5. once a second say by a heartbeat that everything before that second has been sent. There is none while a symbol is
+   buffered or the connection is silent, so nobody closes a bar that a gap still has to fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import aiohttp
+
+from connectors.exchange.book.keeper import BookKeeper
+from connectors.exchange.clock import SECOND
+from connectors.exchange.dialects import book_rules
+from connectors.exchange.errors import VenueAwayError
+from connectors.exchange.frames import MILLISECOND, FrameSink
+from connectors.exchange.link import Link
+from connectors.exchange.settings import FeedSettings
+from connectors.exchange.venues import Channel
+from schemas.common import FrameKind
+from schemas.exchange.records import ExchangeFrame
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 10.0
+SEND_TIMEOUT_S = 10.0
+MOST_BUFFERED = 200_000
+
+
+class Connection:
+    """One connection from its beginning to its end.
+
+    Parameters
+    ----------
+    link
+        The venue.
+    symbols
+        Symbols that it follows.
+    settings
+        Limits and times.
+    sink
+        Where frames go.
+    session
+        Id of the connection.
+    known
+        Mark of the newest trade by symbol that an earlier connection has sent; brought up to date at the end.
+    """
+
+    def __init__(
+        self, link: Link, symbols: Sequence[str], settings: FeedSettings, sink: FrameSink, session: str, known: dict[str, int]
+    ) -> None:
+        self.reader = link.reader(session)
+        self.keeper = BookKeeper(self._heal, book_rules(link.venue.name))
+        self._link = link
+        self._name = link.venue.name
+        self._symbols = symbols
+        self._settings = settings
+        self._sink = sink
+        self._buffers: dict[str, list[ExchangeFrame]] = {symbol: [] for symbol in symbols}
+        self._known = known
+        self._ready: set[str] = set()
+        self._last_frame = time.monotonic()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until it is time to renew the connection, or ``stop`` is set.
+
+        Raises
+        ------
+        VenueAwayError
+            The connection ended, fell silent or could not be made.
+        """
+        try:
+            async with (
+                aiohttp.ClientSession() as http,
+                asyncio.timeout(CONNECT_TIMEOUT_S) as patience,
+                http.ws_connect(self._link.url(self._symbols), heartbeat=20.0, max_msg_size=16 << 20) as socket,
+            ):
+                self._socket = socket
+                for text in self._link.greetings(self._symbols):
+                    await socket.send_str(text)
+                patience.reschedule(None)
+                await self._follow(socket, stop)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise VenueAwayError(f"no connection to {self._name}: {error!r}", "see whether the venue runs") from error
+
+    async def _follow(self, socket: aiohttp.ClientWebSocketResponse, stop: asyncio.Event) -> None:
+        log.info("%s: session %s follows %s", self._name, self.reader.session, ", ".join(self._symbols))
+        helpers = [
+            asyncio.create_task(self._read(socket), name="read"),
+            asyncio.create_task(self._catch_up(), name="catch up"),
+            asyncio.create_task(self._heartbeats(), name="heartbeats"),
+            asyncio.create_task(self.keeper.run(), name="books"),
+            asyncio.create_task(self._keep_alive(), name="keep alive"),
+            asyncio.create_task(asyncio.sleep(self._settings.renew_s), name="renew"),
+            asyncio.create_task(stop.wait(), name="stop"),
+        ]
+        try:
+            running = set(helpers)
+            while True:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if any(task.get_name() != "catch up" for task in done):
+                    return
+        finally:
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            self._known.update((symbol, last) for symbol, last in self.reader.last_trade.items() if symbol in self._ready)
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            try:
+                message = await socket.receive(timeout=self._settings.silence_s)
+            except TimeoutError:
+                raise VenueAwayError(f"{self._name} is silent for {self._settings.silence_s:g} s") from None
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                raise VenueAwayError(f"{self._name} ended the connection: {message.type.name} {socket.close_code or ''}")
+            self.reader.offset_us = self._link.offset_us
+            self._last_frame = time.monotonic()
+            frame = self.reader.read(message.data, time.time_ns() // 1_000)
+            if frame is None:
+                continue
+            if frame.symbol in self._ready:
+                self._send(frame)
+            else:
+                self._keep(frame)
+
+    def _send(self, frame: ExchangeFrame) -> None:
+        self._sink.send(frame)
+        self.keeper.watch(frame)
+
+    def _keep(self, frame: ExchangeFrame) -> None:
+        buffer = self._buffers.get(frame.symbol)
+        if buffer is None:
+            return  # the venue sends what was not asked for; it is counted by the reader
+        if len(buffer) >= MOST_BUFFERED:
+            raise VenueAwayError(
+                f"{frame.venue} {frame.symbol}: {MOST_BUFFERED} frames wait for trades by REST", "see whether REST answers"
+            )
+        buffer.append(frame)
+
+    async def _catch_up(self) -> None:
+        for symbol in self._symbols:
+            after = self._known.get(symbol)
+            most = self._settings.backfill if after is None else self._settings.gap_fill
+            trades = await self._link.trades_since(symbol, after, most)
+            received = time.time_ns() // 1_000
+            for trade in trades:
+                self._send(self.reader.frame(symbol, Channel.TRADE, FrameKind.REST, trade.time_ms * MILLISECOND, received, trade.text))
+            if trades:
+                self.reader.note_trade(symbol, trades[-1].mark)
+            for frame in self._buffers.pop(symbol):
+                self._send(frame)
+            self._ready.add(symbol)
+            log.info("%s %s: %d trades by REST", self._name, symbol, len(trades))
+
+    async def _heal(self, symbol: str) -> None:
+        """Have a snapshot of a book sent: by REST, or by the stream where the venue does it so."""
+        text = await self._link.snapshot(symbol)
+        if text is not None:
+            frame = self.reader.read(text, time.time_ns() // 1_000, symbol)
+            if frame is None:
+                raise VenueAwayError(f"{self._name} {symbol}: {text[:200]!r} is no snapshot of a book")
+            self._send(frame)
+        elif self._socket is not None:
+            for request in self._link.again(symbol):
+                await self._socket.send_str(request)
+
+    async def _keep_alive(self) -> None:
+        """Send what the venue wants to hear; where it wants nothing, the websocket's own pings are enough."""
+        while True:
+            await asyncio.sleep(self._link.keep_alive_s)
+            if self._link.keep_alive and self._socket is not None:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await self._socket.send_str(self._link.keep_alive)
+
+    async def _heartbeats(self) -> None:
+        lag = int(self._settings.heartbeat_lag_s * SECOND)
+        while True:
+            now = self._link.now_us() - lag
+            await asyncio.sleep((SECOND - now % SECOND) / SECOND)
+            now = self._link.now_us() - lag
+            if time.monotonic() - self._last_frame > self._settings.quiet_s:
+                continue
+            for symbol in self._symbols:
+                if symbol in self._ready:
+                    self._sink.send(self.reader.heartbeat(symbol, now - now % SECOND, time.time_ns() // 1_000))

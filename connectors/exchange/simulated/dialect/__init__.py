@@ -1,0 +1,1 @@
+"""Frames and rows as the venue writes them."""

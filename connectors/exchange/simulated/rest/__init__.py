@@ -1,0 +1,1 @@
+"""REST endpoints, and what every request passes."""

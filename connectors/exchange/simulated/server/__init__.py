@@ -1,0 +1,1 @@
+"""Sockets: listeners, streams, the control endpoint, and what drives it all."""

@@ -1,0 +1,1 @@
+"""Accounts at the venue: latency, triggers, user stream."""
