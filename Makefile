@@ -47,6 +47,7 @@ bench: $(DEV_STAMP) ## Measure the parts beside peers; writes .quantum/bench.jso
 chaos: $(DEV_STAMP) ## Kill workers and broker under load for half an hour; writes .quantum/chaos.json.
 	@$(BIN)/python -m tests.consistency.chaos
 	@$(BIN)/python -m tests.consistency.pipeline
+	@$(BIN)/python -m tests.consistency.history
 	@$(BIN)/python -m pytest -m campaign
 
 lint: $(DEV_STAMP) ## Check style, types, layers and generated files.

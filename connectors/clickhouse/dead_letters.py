@@ -6,7 +6,7 @@ from typing import Protocol
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from connectors.clickhouse.decode import Rejected
+from connectors.clickhouse.records import Rejected
 from connectors.clickhouse.tables import TableSpec
 from connectors.kafka.config import client_config
 from quantum.errors import RetryError
@@ -48,18 +48,19 @@ class KafkaDeadLetters:
                 failed.append(error)
 
         for letter in rejected:
-            raw = letter.raw
+            record = letter.record
             about = {
                 "dlq.topic": spec.topic,
-                "dlq.partition": str(raw.partition),
-                "dlq.offset": str(raw.offset),
-                "dlq.timestamp": str(raw.timestamp_ms),
+                "dlq.partition": str(record.partition()),
+                "dlq.offset": str(record.offset()),
+                "dlq.timestamp": str(record.timestamp()[1]),
                 "dlq.stage": self._stage,
                 "dlq.error": letter.kind,
                 "dlq.message": letter.error[:_MAX_MESSAGE],
             }
-            headers = [*raw.headers, *about.items()]
-            self._producer.produce(spec.dead_letters, raw.value, raw.key, on_delivery=delivered, headers=headers)
+            own = record.headers() or []
+            headers = [*(own.items() if isinstance(own, dict) else own), *about.items()]
+            self._producer.produce(spec.dead_letters, record.value(), record.key(), on_delivery=delivered, headers=headers)
         left = self._producer.flush(self._timeout_s)
         if failed or left:
             raise RetryError(

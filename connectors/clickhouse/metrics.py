@@ -7,10 +7,10 @@ from prometheus_client import Counter, Gauge, Histogram
 ROWS = Counter("quantum_sink_rows", "Rows stored.", ["table"])
 BATCHES = Counter("quantum_sink_batches", "Flushes of one partition.", ["table"])
 DEAD_LETTERS = Counter("quantum_sink_dead_letters", "Records that could not be kept.", ["topic"])
-TROUBLES = Counter("quantum_sink_troubles", "Times that the store was away or another sink wrote the same partition.")
+TROUBLES = Counter("quantum_sink_troubles", "Times that the store was away, another sink wrote a partition, or a column was missing.")
 FLUSH_SECONDS = Histogram(
     "quantum_sink_flush_seconds",
-    "Time of one flush: decode, insert and read back.",
+    "Time of one flush: insert and read back.",
     ["table"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )

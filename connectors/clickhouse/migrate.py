@@ -77,6 +77,11 @@ def migrations(folder: Path = FOLDER) -> list[Migration]:
     return [found[number] for number in sorted(found)]
 
 
+def applied(client: Client) -> list[str]:
+    """Return the names of the migrations that have been applied to a store, in their order."""
+    return [str(name) for name, _ in client.query(f"SELECT DISTINCT name, number FROM {LEDGER} ORDER BY number").result_rows]
+
+
 def apply(client: Client, folder: Path = FOLDER) -> list[str]:
     """Apply what has not been applied yet; applying again does nothing.
 
@@ -103,18 +108,18 @@ def apply(client: Client, folder: Path = FOLDER) -> list[str]:
     client.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
     client.command(_LEDGER_SQL)
     rows = client.query(f"SELECT DISTINCT number, name, sha256 FROM {LEDGER} ORDER BY number").result_rows
-    applied = {int(number): (str(name), sha256.decode() if isinstance(sha256, bytes) else str(sha256)) for number, name, sha256 in rows}
+    known = {int(number): (str(name), sha256.decode() if isinstance(sha256, bytes) else str(sha256)) for number, name, sha256 in rows}
     wanted = migrations(folder)
-    missing = applied.keys() - {migration.number for migration in wanted}
+    missing = known.keys() - {migration.number for migration in wanted}
     if missing:
         raise ConfigurationError(
-            f"the store has migrations that this build lacks: {', '.join(applied[number][0] for number in sorted(missing))}",
+            f"the store has migrations that this build lacks: {', '.join(known[number][0] for number in sorted(missing))}",
             "run a build at least as new as the one that applied them",
         )
     done = []
     for migration in wanted:
-        if migration.number in applied:
-            if applied[migration.number][1] != migration.sha256:
+        if migration.number in known:
+            if known[migration.number][1] != migration.sha256:
                 raise ConfigurationError(
                     f"{migration.name} has been changed since it was applied",
                     "restore the file and put the change into a new migration; a store without data worth keeping may be deleted instead",

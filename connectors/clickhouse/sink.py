@@ -6,17 +6,19 @@ import gc
 import logging
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import groupby
 
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.clickhouse import metrics
 from connectors.clickhouse.dead_letters import DeadLetters
-from connectors.clickhouse.decode import Decoder, Raw
-from connectors.clickhouse.lane import MAX_ROWS, Flushed, Lane
+from connectors.clickhouse.decode import Decoder, TableBehindError
+from connectors.clickhouse.held import Held
+from connectors.clickhouse.lane import MAX_ROWS, Flushed, Lane, Load, RecordsNeededError
+from connectors.clickhouse.progress import Progress
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TableSpec
 from connectors.kafka.config import client_config
@@ -25,26 +27,31 @@ from schemas.codec import SchemaIds
 
 log = logging.getLogger(__name__)
 
-_BATCH = 10_000
+_BATCH = 1_000
+"""Messages of one call: more of them fall out of the processor's caches before they are used."""
 _POLL_S = 0.1
 _BACKOFF_S = (0.2, 5.0)
-_MAX_BYTES = 48_000_000
-_FLUSHERS = 2
-"""One decodes while the other waits for the store."""
-_COMMIT_EVERY_S = 2.0
-_LAG_EVERY_S = 5.0
+_MAX_BYTES = 96_000_000
+"""Of records in memory, pending and on their way; where there are more, reading waits."""
+_FLUSHERS = 4
+"""They wait for the store most of the time."""
+_BEHIND_S = 2.0
+"""Longest wait for a long block while there is more to read than has been read; short ones keep to the sink's delay."""
+_LONG = MAX_ROWS // 10
+_MAX_FLYING = 2 * MAX_ROWS
+"""Records on their way into the store behind which others wait: more rows a block are better than more blocks in a queue."""
 _GC_THRESHOLD = 100_000
-"""Rows are many objects that no cycle holds; looking for cycles among them costs a third of the throughput."""
+"""Records are many objects that no cycle holds, and most live for a moment; looking for cycles among them would be a fifth of the work."""
 
 
 class Sink:
     """One sink.
 
-    One thread reads and decides; flushes of one turn run side by side and end within it. What it owns is a set of lanes (see
-    ``connectors.clickhouse.lane``, which says how each record becomes exactly one row). A lane lives from an assignment to the
-    first trouble: a rebalance, an error of the store, a pause of the process so long that the group may have given its
-    partitions away. Then its rows are forgotten and a new lane starts behind the table's end. Offsets are committed to Kafka
-    only so that others see the lag.
+    One thread reads and decides, and goes on reading while others store, at most one flush a lane at a time. What it owns is a set
+    of lanes (see ``connectors.clickhouse.lane``, which says how each record becomes exactly one row). A lane lives from an assignment
+    to the first trouble: a rebalance, an error of the store, a pause of the process so long that the group may have given its
+    partitions away. Then its rows are forgotten, what is being stored ends as it may, and after that new lanes start behind the
+    tables' ends. Offsets are committed to Kafka only so that others see the lag.
 
     Parameters
     ----------
@@ -84,8 +91,8 @@ class Sink:
         self._specs = {spec.topic: spec for spec in tables}
         if len(self._specs) != len(tables):
             raise ConfigurationError("two tables for one topic", "give every topic one TableSpec")
-        self._decoders = {spec.topic: Decoder(spec, ids) for spec in tables}
         self._store = Store(client_factory)
+        self._decoders = {spec.topic: Decoder(spec, ids, self._store.columns) for spec in tables}
         self._dead_letters = dead_letters
         self._max_delay_s = max_delay_s
         self._stall_s = session_s / 3
@@ -98,21 +105,23 @@ class Sink:
             isolation_level="read_committed",
             partition_assignment_strategy="range",
             session_timeout_ms=int(session_s * 1000),
-            queued_max_messages_kbytes=32_768,
-            queued_min_messages=100_000,
+            queued_max_messages_kbytes=8_192,
+            queued_min_messages=50_000,
             fetch_queue_backoff_ms=20,
             fetch_wait_max_ms=100,
         )
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._held = Held()
+        self._flights: dict[Future[Flushed | None], tuple[Lane, Load]] = {}
+        self._keep_records: set[tuple[str, int]] = set()
         self._owned: list[TopicPartition] = []
         self._flushers = ThreadPoolExecutor(_FLUSHERS, "flush")
         self._disturbed = False
+        self._behind = False
         self._trouble = 0
         self._retry_at = 0.0
         self._last_poll = 0.0
-        self._committed_at = 0.0
-        self._measured_at = 0.0
-        self._to_commit: dict[tuple[str, int], int] = {}
+        self._progress = Progress()
 
     def run(self, stop: threading.Event) -> None:
         """Carry records until ``stop`` is set; what has been read by then is stored first.
@@ -125,17 +134,26 @@ class Sink:
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 100)
         consumer = Consumer(self._config)
-        consumer.subscribe(list(self._specs), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
+        consumer.subscribe(list(self._specs), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
         self._last_poll = time.monotonic()
         try:
             while not stop.is_set():
                 self._turn(consumer)
-            self._flush(consumer, everything=True)
-            self._commit(consumer, now=True)
+            self._end(consumer)
         finally:
-            self._flushers.shutdown()
+            self._flushers.shutdown(cancel_futures=True)
             self._store.close()
             consumer.close()
+
+    def _end(self, consumer: Consumer) -> None:
+        """Store what has been read."""
+        try:
+            self._land(consumer, everything=True)
+            self._launch(consumer, everything=True)
+            self._land(consumer, everything=True)
+        except RetryError as error:
+            log.warning("%s; the last records are left to the next sink", error)
+        self._progress.commit(consumer, now=True)
 
     def _turn(self, consumer: Consumer) -> None:
         """Read what has come, store what is due."""
@@ -145,23 +163,34 @@ class Sink:
             self._disturbed = False
             self._forget(consumer)
             return
-        if not self._lanes and self._owned:
-            if now >= self._retry_at:
+        if not self._lanes and not self._held and self._owned:
+            self._land(consumer)
+            if now >= self._retry_at and not self._flights:
                 self._begin(consumer)
             return
-        self._take(messages, now)
-        self._flush(consumer)
-        self._commit(consumer)
-        self._measure(consumer)
+        try:
+            self._take(consumer, messages, now)
+            self._land(consumer)
+            self._launch(consumer)
+            self._release(consumer)
+        except RetryError as error:  # the registry or the store is away
+            self._wait(error)
+            self._forget(consumer)
+        self._progress.commit(consumer)
+        self._progress.measure(consumer, self._lanes.values(), {id(lane): load.count for lane, load in self._flights.values()})
 
     def _read(self, consumer: Consumer) -> list[Message]:
         """Poll; a long time since the last poll means that the partitions may be another's by now."""
+        if self._flights and self._in_memory() > _MAX_BYTES:
+            wait(self._flights, _POLL_S, FIRST_COMPLETED)
+            return []
         stalled = time.monotonic() - self._last_poll > self._stall_s
         messages = consumer.consume(_BATCH, 0)
         if not messages:
             first = consumer.poll(_POLL_S)
             messages = [] if first is None else [first, *consumer.consume(_BATCH, 0)]
         self._last_poll = time.monotonic()
+        self._behind = len(messages) >= _BATCH
         if stalled:
             log.warning("this process stood still for more than %.0f s: reading the tables' ends again", self._stall_s)
             self._disturbed = True
@@ -173,14 +202,23 @@ class Sink:
         consumer.assign([])
 
     def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        wait(self._flights, self._stall_s)  # the next owner then finds a table that does not move
+        self._owned = []
+        self._disturbed = True
+        consumer.unassign()
+
+    def _lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._owned = []
         self._disturbed = True
         consumer.unassign()
 
     def _forget(self, consumer: Consumer) -> None:
-        """Drop every lane; the next turn begins anew."""
+        """Drop every lane; when what is on its way has ended a later turn begins anew."""
         self._lanes.clear()
-        self._to_commit.clear()
+        self._held.forget()
+        self._progress.forget()
+        for future in self._flights:
+            future.cancel()
         if self._owned:
             consumer.assign([])
 
@@ -192,59 +230,107 @@ class Sink:
                 spec = self._specs[topic]
                 ends = self._store.ends(spec, [each.partition for each in self._owned if each.topic == topic])
                 for partition, end in ends.items():
-                    lanes[topic, partition] = Lane(spec, partition, self._decoders[topic], self._store, self._dead_letters, end)
+                    lanes[topic, partition] = self._lane(spec, partition, end)
         except RetryError as error:
             self._wait(error)
             return
-        consumer.assign([TopicPartition(topic, partition, lane.end + 1) for (topic, partition), lane in lanes.items()])
+        positions = [TopicPartition(topic, partition, lane.end + 1) for (topic, partition), lane in lanes.items()]
+        consumer.assign(positions)
+        consumer.resume(positions)  # one that was held is read again
         self._lanes = lanes
         self._trouble = 0
         log.info("carrying %d partitions", len(lanes))
 
-    def _take(self, messages: list[Message], now: float) -> None:
-        """Hand messages to their lanes."""
-        groups: dict[tuple[str | None, int | None], list[Message]] = defaultdict(list)
-        for message in messages:
-            error = message.error()
-            if error is None:
-                groups[message.topic(), message.partition()].append(message)
-            elif error.fatal():
-                raise KafkaException(error)
-            else:
-                log.warning("Kafka: %s", error.str())
-        for (topic, partition), group in groups.items():
-            lane = None if topic is None or partition is None else self._lanes.get((topic, partition))
-            if lane is not None:
-                lane.extend([_raw(lane.partition, message) for message in group], now)
+    def _lane(self, spec: TableSpec, partition: int, end: int) -> Lane:
+        keep = (spec.topic, partition) in self._keep_records
+        return Lane(spec, partition, self._decoders[spec.topic], self._store, self._dead_letters, end, keep)
 
-    def _flush(self, consumer: Consumer, *, everything: bool = False) -> None:
-        """Store the lanes that are due: old enough, long enough, or all when together they hold too much."""
+    def _hold(self, consumer: Consumer, lane: Lane, error: TableBehindError) -> None:
+        del self._lanes[lane.spec.topic, lane.partition]
+        self._held.hold(consumer, (lane.spec.topic, lane.partition), error)
+
+    def _release(self, consumer: Consumer) -> None:
+        """Read partitions that were held again, behind their tables' ends, when what they had on its way has ended."""
+        for place in self._held.due({(lane.spec.topic, lane.partition) for lane, _ in self._flights.values()}):
+            spec = self._specs[place[0]]
+            lane = self._lane(spec, place[1], self._store.ends(spec, [place[1]])[place[1]])
+            self._held.release(consumer, place, lane.end + 1)
+            self._lanes[place] = lane
+
+    def _take(self, consumer: Consumer, messages: list[Message], now: float) -> None:
+        """Hand messages to their lanes."""
+        errors = [error for error in map(Message.error, messages) if error is not None]
+        if errors:
+            messages = [message for message in messages if message.error() is None]
+        for error in errors:
+            if error.fatal():
+                raise KafkaException(error)
+            log.warning("Kafka: %s", error.str())
+        first = 0
+        for place, group in groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
+            after = first + len(list(group))
+            lane = self._lanes.get(place)  # type: ignore[arg-type]  # a message that is no error has a topic and a partition
+            if lane is not None:
+                try:
+                    lane.extend(messages[first:after], now)
+                except TableBehindError as error:
+                    self._hold(consumer, lane, error)
+            first = after
+
+    def _launch(self, consumer: Consumer, *, everything: bool = False) -> None:
+        """Send the lanes off that are due: old enough, long enough, or all when together they hold too much."""
         now = time.monotonic()
-        full = everything or sum(lane.size for lane in self._lanes.values()) > _MAX_BYTES
-        due = [
-            lane
-            for lane in self._lanes.values()
-            if lane.pending and (full or len(lane.pending) >= MAX_ROWS // 2 or now - lane.since >= self._max_delay_s)
-        ]
-        troubles: list[RetryError | FencedError] = []
-        for lane, flushing in [(lane, self._flushers.submit(self._flush_lane, lane)) for lane in due]:
+        full = everything or self._in_memory() > _MAX_BYTES
+        flying = {id(lane) for lane, _ in self._flights.values()}
+        waiting = [lane for lane in self._lanes.values() if lane.count and id(lane) not in flying]
+        due = [lane for lane in waiting if full or lane.count >= MAX_ROWS or now - lane.since >= self._delay(lane)]
+        records = sum(load.count for _, load in self._flights.values())
+        for lane in sorted(due, key=lambda lane: lane.since):
+            if records >= _MAX_FLYING and not everything:
+                break
             try:
-                done = flushing.result()
-            except (RetryError, FencedError) as error:
-                troubles.append(error)
+                load = lane.take()
+            except TableBehindError as error:
+                self._hold(consumer, lane, error)
                 continue
-            if done is not None:
-                self._to_commit[lane.spec.topic, lane.partition] = done.next_offset
-        if troubles:
-            self._wait(troubles[0])
+            records += load.count
+            self._flights[self._flushers.submit(self._flush_lane, lane, load)] = lane, load
+
+    def _land(self, consumer: Consumer, *, everything: bool = False) -> None:
+        """See what has become of what is on its way, where that is known by now; or wait until all of it is."""
+        trouble: RetryError | FencedError | None = None
+        for future in wait(self._flights, None if everything else 0).done:
+            lane, _ = self._flights.pop(future)
+            if future.cancelled():
+                continue
+            place = lane.spec.topic, lane.partition
+            try:
+                done = future.result()
+            except (RetryError, FencedError) as error:
+                trouble = error
+                if isinstance(error, RecordsNeededError):
+                    self._keep_records.add(place)
+                continue
+            if done is not None and self._lanes.get(place) is lane:
+                self._progress.reached(*place, done.next_offset)
+        if trouble is not None:
+            self._wait(trouble)
             self._forget(consumer)
 
-    def _flush_lane(self, lane: Lane) -> Flushed | None:
+    def _delay(self, lane: Lane) -> float:
+        """Return how long a lane's records wait for more."""
+        return max(_BEHIND_S, self._max_delay_s) if self._behind and lane.count >= _LONG else self._max_delay_s
+
+    def _in_memory(self) -> int:
+        """Return the bytes of what is in memory, to be stored or being stored."""
+        return sum(lane.size for lane in self._lanes.values()) + sum(load.size for _, load in self._flights.values())
+
+    def _flush_lane(self, lane: Lane, load: Load) -> Flushed | None:
         """Flush a lane, unless the partitions may be another's by now: then the next turn sees the stall and begins anew."""
         if time.monotonic() - self._last_poll > self._stall_s:
             return None
         with metrics.FLUSH_SECONDS.labels(lane.spec.table).time():
-            done = lane.flush()
+            done = lane.flush(load)
         metrics.ROWS.labels(lane.spec.table).inc(done.rows)
         metrics.BATCHES.labels(lane.spec.table).inc()
         if done.rejected:
@@ -260,39 +346,3 @@ class Sink:
         self._retry_at = time.monotonic() + delay
         metrics.TROUBLES.inc()
         log.warning("%s; again in %.1f s", error, delay)
-
-    def _commit(self, consumer: Consumer, *, now: bool = False) -> None:
-        """Tell Kafka how far the tables are, for whoever looks at the group's lag."""
-        if not self._to_commit or (not now and time.monotonic() - self._committed_at < _COMMIT_EVERY_S):
-            return
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._to_commit.items()]
-        try:
-            if now:
-                consumer.commit(offsets=offsets, asynchronous=False)
-            else:
-                consumer.commit(offsets=offsets)
-        except KafkaException as error:
-            log.info("offsets are not committed (only the lag shown is older): %s", error)
-        self._to_commit.clear()
-        self._committed_at = time.monotonic()
-
-    def _measure(self, consumer: Consumer) -> None:
-        """Set the lag metric from what the last fetches told."""
-        if time.monotonic() - self._measured_at < _LAG_EVERY_S:
-            return
-        self._measured_at = time.monotonic()
-        for place in consumer.position([TopicPartition(topic, partition) for topic, partition in self._lanes]):
-            lane = self._lanes[place.topic, place.partition]
-            low, high = consumer.get_watermark_offsets(place, cached=True)
-            if high >= 0:
-                begin = place.offset if place.offset >= 0 else max(low, lane.end + 1)
-                metrics.LAG.labels(place.topic, str(place.partition)).set(max(high - begin, 0) + len(lane.pending))
-
-
-def _raw(partition: int, message: Message) -> Raw:
-    headers = message.headers() or ()
-    pairs = tuple(headers.items()) if isinstance(headers, dict) else headers
-    offset = message.offset()
-    if offset is None:
-        raise TypeError("a message without an error has an offset")
-    return Raw(partition, offset, message.timestamp()[1], message.key(), message.value(), pairs)

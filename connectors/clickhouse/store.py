@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from connectors.clickhouse.decode import to_ipc
+from connectors.clickhouse.arrays import to_ipc
 from connectors.clickhouse.tables import TableSpec
 from quantum.errors import ConfigurationError, DeadLetterError, RetryError
 
@@ -20,8 +20,16 @@ _TABLE_IS_WRONG = frozenset({16, 36, 44, 47, 60, 62, 81, 115, 192, 193, 497, 516
 """Codes that say that table, user or statement are wrong, so that no rows can be stored until a person acts."""
 
 
+_OUTCOME_IS_UNKNOWN = frozenset({159, 241, 319})
+"""TIMEOUT_EXCEEDED, MEMORY_LIMIT_EXCEEDED, UNKNOWN_STATUS_OF_INSERT: a block that failed, as far as the store knows."""
+
+
 class RowsRefusedError(DeadLetterError):
     """The store refuses rows of a block for their values."""
+
+
+class OutcomeUnknownError(RetryError):
+    """The store answers, and does not know for sure what became of a block: only the table can tell."""
 
 
 class Store:
@@ -56,6 +64,13 @@ class Store:
             raise self._remedy(spec, error) from error
         return dict.fromkeys(wanted, -1) | {int(partition): int(offset) for partition, offset in rows}
 
+    def columns(self, spec: TableSpec) -> frozenset[str]:
+        """Return the names of a table's columns; raises what ``ends`` raises."""
+        try:
+            return frozenset(str(row[0]) for row in self._ready().query(f"DESCRIBE TABLE {spec.name}").result_rows)
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise self._remedy(spec, error) from error
+
     def append(self, spec: TableSpec, batch: pa.RecordBatch, token: str) -> None:
         """Store rows as one block: all of them or none.
 
@@ -72,6 +87,8 @@ class Store:
         ------
         RetryError
             The store is away; whether the rows are stored is not known.
+        OutcomeUnknownError
+            The store is there and does not know it.
         RowsRefusedError
             A value does not fit its column; nothing is stored.
         ConfigurationError
@@ -79,7 +96,7 @@ class Store:
         """
         settings = {"insert_deduplicate": 1, "insert_deduplication_token": token, "async_insert": 0, "max_insert_block_size": 1_048_576}
         try:
-            self._ready().raw_insert(spec.name, batch.schema.names, to_ipc(batch), settings, "ArrowStream")
+            self._ready().raw_insert(spec.name, batch.schema.names, to_ipc(batch), settings, "ArrowStream")  # type: ignore[arg-type]
         except (ClickHouseError, HTTPError, OSError) as error:
             raise self._remedy(spec, error) from error
 
@@ -98,6 +115,10 @@ class Store:
 
     def _remedy(self, spec: TableSpec, error: Exception) -> RetryError | RowsRefusedError | ConfigurationError:
         code = getattr(error, "code", None)
+        if code in _OUTCOME_IS_UNKNOWN:
+            return OutcomeUnknownError(
+                f"{spec.table}: {error}", "see the history store's log; the sink reads the table and goes on by itself"
+            )
         if code in _ROWS_ARE_WRONG:
             return RowsRefusedError(f"{spec.table}: {error}")
         if code in _TABLE_IS_WRONG:

@@ -14,8 +14,8 @@ One table a topic; its columns are the record's fields in their order, then wher
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
@@ -88,6 +88,8 @@ class Column:
         What it means, with units.
     codec
         How it is compressed.
+    default
+        What rows read that were stored before the column, an expression; empty for the type's own: null, or nothing of it.
     """
 
     name: str
@@ -95,11 +97,13 @@ class Column:
     arrow: pa.DataType
     doc: str
     codec: str = "ZSTD(1)"
+    default: str = ""
 
     def sql(self) -> str:
-        """Return the column's line of CREATE TABLE."""
+        """Return the column's line of CREATE TABLE or ADD COLUMN."""
+        default = f" DEFAULT {self.default}" if self.default else ""
         codec = f" CODEC({self.codec})" if self.codec else ""
-        return f"`{self.name}` {self.kind}{codec} COMMENT {literal(self.doc)}"
+        return f"`{self.name}` {self.kind}{default}{codec} COMMENT {literal(self.doc)}"
 
 
 BOOKKEEPING: tuple[Column, ...] = (
@@ -119,7 +123,11 @@ def columns(record: type[Record]) -> tuple[Column, ...]:
     ConfigurationError
         A field has a type that no column can hold.
     """
-    schema = json.loads(schema_text(record))
+    return columns_of(json.loads(schema_text(record)))
+
+
+def columns_of(schema: dict[str, Any]) -> tuple[Column, ...]:
+    """Return the columns of the table of a record's schema; see ``columns``."""
     types = _Types()
     return (*(types.column(field) for field in schema["fields"]), *BOOKKEEPING)
 
@@ -127,7 +135,7 @@ def columns(record: type[Record]) -> tuple[Column, ...]:
 def create_sql(spec: TableSpec) -> str:
     """Return the statement that makes a table."""
     schema = json.loads(schema_text(spec.record))
-    made = columns(spec.record)
+    made = [replace(column, default="") for column in columns(spec.record)]  # every row of it has a value
     names = {column.name for column in made}
     lead = next((name for name in _LEADING if name in names and not _nullable(made, name)), None)
     order = ", ".join([*([lead] if lead else []), "event_ts", "_partition", "_offset"])
@@ -143,9 +151,19 @@ def create_sql(spec: TableSpec) -> str:
     )
 
 
-def add_column_sql(spec: TableSpec, name: str) -> str:
-    """Return the statement that adds a field's column to a table that was made before the field."""
-    made = columns(spec.record)
+def add_column_sql(spec: TableSpec, name: str, schema: dict[str, Any] | None = None) -> str:
+    """Return the statement that adds a field's column to a table that was made before the field.
+
+    Parameters
+    ----------
+    spec
+        The table.
+    name
+        Name of the field.
+    schema
+        Schema that has it; None for the record type's own.
+    """
+    made = columns(spec.record) if schema is None else columns_of(schema)
     index = next((i for i, column in enumerate(made) if column.name == name), None)
     if index is None:
         raise ConfigurationError(f"{spec.record.__name__} has no field {name}")
@@ -158,7 +176,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _nullable(made: tuple[Column, ...], name: str) -> bool:
+def _nullable(made: Iterable[Column], name: str) -> bool:
     return any(column.name == name and "Nullable" in column.kind for column in made)
 
 
@@ -172,8 +190,8 @@ class _Types:
         """Return the column of a field."""
         name, schema = field["name"], field["type"]
         kind, arrow = self.types(schema, name)
-        doc = "; ".join([field["doc"].rstrip("."), *self._inner_docs(schema)])
-        return Column(name, kind, arrow, f"{doc}.", _codec(name, kind))
+        doc = "; ".join([field.get("doc", name).rstrip("."), *self._inner_docs(schema)])
+        return Column(name, kind, arrow, f"{doc}.", _codec(name, kind), _default(field.get("default"), kind))
 
     def types(self, schema: Any, name: str, optional: bool = False) -> tuple[str, pa.DataType]:
         """Return ClickHouse's and Arrow's type of an Avro type.
@@ -248,6 +266,25 @@ _PRIMITIVES: dict[str, tuple[str, pa.DataType]] = {
     "double": ("Float64", pa.float64()),
     "boolean": ("Bool", pa.bool_()),
 }
+
+
+def _default(default: Any, kind: str) -> str:
+    """Return a default of Avro as an expression; empty where it is what the column's type has of its own."""
+    match default:
+        case None | []:
+            return ""
+        case dict() if not default:
+            return ""
+        case str():
+            return literal(default)
+        case bool():
+            return str(default).lower()
+        case int() if "DateTime64" in kind:
+            return f"fromUnixTimestamp64Micro({default}, 'UTC')"
+        case int() | float():
+            return repr(default)
+        case _:
+            raise ConfigurationError(f"no column can have the default {default}", "make the field ['null', T] with default null")
 
 
 def _nullable_kind(kind: str, optional: bool) -> str:

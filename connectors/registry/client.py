@@ -168,6 +168,11 @@ class Registry:
                     return True
                 raise
 
+    def latest(self, subject: str) -> str:
+        """Return the newest schema of a subject that has one."""
+        with self._answers():
+            return str(self._client.get_latest_version(subject).schema.schema_str)
+
     def register(self, subject: str, schema: str) -> int:
         """Register a schema and return its id; raises ConfigurationError where it breaks the subject's compatibility."""
         with self._answers():

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.clickhouse.migrate import migrations
+from connectors.clickhouse.migrate import FOLDER, migrations
 from connectors.clickhouse.tables import DATABASE
 from infra.clickhouse.generate import specs
 
@@ -92,11 +92,19 @@ def _rows(columns: list[Described]) -> Iterator[str]:
         yield f"| `{name}` | `{kind}` | {meaning.replace('|', chr(92) + '|')} |"
 
 
-def _own_store(folder: str) -> Query:
-    """Return a query on a store in a folder to which every migration has been applied."""
+def own_store(folder: str, declared: Path = FOLDER) -> Query:
+    """Return a query on a store in a folder to which every migration has been applied.
+
+    Parameters
+    ----------
+    folder
+        Where the store is; one store a process and folder.
+    declared
+        Where the migrations are.
+    """
     session: Any = import_module("chdb.session").Session(folder)  # half a second and 250 MB: only where it is asked for
     session.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE} ENGINE = Atomic")
-    for migration in migrations():
+    for migration in migrations(declared):
         for statement in migration.statements():
             session.query(statement)
 
@@ -114,7 +122,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help=f"fail where {PAGE.name} has another")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        made = dictionary(_own_store(folder))
+        made = dictionary(own_store(folder))
     if not (arguments.write or arguments.check):
         print(made, end="")
         return 0

@@ -1,8 +1,8 @@
 """Write the DDL of the tables: ``python -m infra.clickhouse.generate``.
 
 Prints the CREATE TABLE of every topic that is kept, as ``001_tables.sql`` has them; with ``--write`` writes that file. Once
-a store with that file is in use it must not change any more: a new field's column is a new migration, and
-``--add TOPIC FIELD`` prints its statement. A test compares the tables that all migrations make with the schemas.
+a store with that file is in use it must not change any more: a new field's column is a new migration, which
+``python -m infra.clickhouse.evolve`` writes. A test compares the tables that all migrations make with the schemas.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from connectors.clickhouse.tables import TableSpec, add_column_sql, create_sql
+from connectors.clickhouse.tables import TableSpec, create_sql
 from processors.topology import TOPICS, Topic
 
 TABLES = Path(__file__).parent / "001_tables.sql"
@@ -39,12 +39,8 @@ def main() -> None:
     """Print or write the DDL."""
     parser = argparse.ArgumentParser(prog="python -m infra.clickhouse.generate", description="DDL of the history store's tables.")
     parser.add_argument("--write", action="store_true", help=f"write {TABLES.name} instead of printing it")
-    parser.add_argument("--add", nargs=2, metavar=("TOPIC", "FIELD"), help="print the ALTER TABLE of a new field")
     arguments = parser.parse_args()
-    if arguments.add:
-        topic, field = arguments.add
-        print(add_column_sql(spec_of(TOPICS[topic]), field) + ";")
-    elif arguments.write:
+    if arguments.write:
         TABLES.write_text(tables_sql())
     else:
         print(tables_sql(), end="")

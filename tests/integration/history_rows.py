@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from clickhouse_connect.driver.client import Client
 
-from connectors.clickhouse.decode import Decoder, Raw
+from connectors.clickhouse.decode import Decoder
 from connectors.clickhouse.store import Store
 from infra.clickhouse.generate import spec_of
 from processors.topology import TOPICS
@@ -20,6 +20,7 @@ from quantum.trace import caused_headers
 from schemas.codec import RecordCodec
 from schemas.record import Record
 from tests.integration.test_history_ddl import OneSchema
+from tests.unit.messages import message
 
 R = TypeVar("R", bound=msgspec.Struct)
 _EMPTY: dict[Any, Any] = {str: "", int: 0, float: 0.0, bool: False, Decimal: Decimal(0)}
@@ -41,15 +42,15 @@ def store(client: Client, topic: str, rows: Iterable[Row], first: int | None = N
     tables = Store(lambda: client)
     if first is None:
         first = tables.ends(spec, [0])[0] + 1
-    raws = [
-        Raw(0, first + number, row.at_us // 1000, b"", codec.encode(row.record), tuple(_headers(row).items()))
+    messages = [
+        message(codec.encode(row.record), first + number, at_ms=row.at_us // 1000, headers=list(_headers(row).items()))
         for number, row in enumerate(rows)
     ]
-    if raws:
-        kept, batch, rejected = Decoder(spec, ids).decode(raws)
-        assert (len(kept), rejected) == (len(raws), [])
-        tables.append(spec, batch, f"rows-{first}")
-    return len(raws)
+    if messages:
+        decoded = Decoder(spec, ids).decode(messages)
+        assert (len(decoded.kept), decoded.rejected) == (len(messages), [])
+        tables.append(spec, decoded.batch, f"rows-{first}")
+    return len(messages)
 
 
 def _headers(row: Row) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.clickhouse import migrate
-from connectors.clickhouse.decode import Decoder, Raw
+from connectors.clickhouse.decode import Decoder
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TableSpec, add_column_sql, columns, create_sql
 from infra.clickhouse.generate import specs
@@ -22,6 +22,7 @@ from schemas.codec import RecordCodec, schema_text
 from schemas.market.records import MarketTick
 from schemas.record import Record
 from tests.integration.history_process import StoreProcess
+from tests.unit.messages import message
 from tests.unit.records import records
 
 SPECS = {spec.topic: spec for spec in specs()}
@@ -88,7 +89,7 @@ def test_a_table_is_what_its_schema_says(client: Client, topic: str) -> None:
         {"t": spec.table},
     )
     assert [tuple(row) for row in found.result_rows] == [(column.name, column.kind, column.doc) for column in columns(spec.record)], (
-        "the tables are behind the schemas: add a migration (python -m infra.clickhouse.generate --add TOPIC FIELD)"
+        "the tables are behind the schemas: add a migration (python -m infra.clickhouse.evolve --write NAME)"
     )
     assert all(row[2] for row in found.result_rows), "every column says what it means"
     comment, engine, partition_key = client.query(
@@ -112,13 +113,10 @@ def test_every_record_fits_its_table(client: Client, topic: str) -> None:
     @given(st.lists(records(spec.record), min_size=1, max_size=20))
     def fits(sample: list[Record]) -> None:
         client.command(f"TRUNCATE TABLE {spec.name}")
-        raws = [
-            Raw(1, offset, 1_767_225_600_000, b"k", codec.encode(record), (("traceparent", b"00-1"),))
-            for offset, record in enumerate(sample)
-        ]
-        kept, batch, rejected = decoder.decode(raws)
-        assert (len(kept), rejected) == (len(sample), [])
-        store.append(spec, batch, f"{id(sample)}")
+        headers: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-1")]
+        decoded = decoder.decode([message(codec.encode(record), at, 1, headers=headers) for at, record in enumerate(sample)])
+        assert (len(decoded.kept), decoded.rejected) == (len(sample), [])
+        store.append(spec, decoded.batch, f"{id(sample)}")
         assert store.ends(spec, [1, 2]) == {1: len(sample) - 1, 2: -1}
         got = client.query(f"SELECT event_id, _traceparent FROM {spec.name} ORDER BY _offset").result_rows
         assert [row[0] for row in got] == [record.event_id for record in sample]

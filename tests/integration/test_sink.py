@@ -19,19 +19,20 @@ from msgspec.structs import replace
 
 from connectors.clickhouse.client import open_client
 from connectors.clickhouse.dead_letters import KafkaDeadLetters
-from connectors.clickhouse.decode import Decoder, Raw
-from connectors.clickhouse.lane import Lane
+from connectors.clickhouse.decode import Decoder
+from connectors.clickhouse.lane import MAX_ROWS, Flushed, Lane
 from connectors.clickhouse.sink import Sink
-from connectors.clickhouse.store import Store
+from connectors.clickhouse.store import OutcomeUnknownError, Store
 from connectors.clickhouse.tables import TableSpec, create_sql
 from connectors.kafka.topics import TopicSpec, apply
 from connectors.registry.client import Registry
-from quantum.errors import ConfigurationError, FencedError
+from quantum.errors import ConfigurationError, FencedError, RetryError
 from quantum.trace import caused_headers
 from schemas.codec import RecordCodec, schema_text
 from schemas.execution.records import AccountBalance
 from schemas.market.records import MarketTick
 from schemas.record import Record
+from tests.unit.messages import message
 from tests.unit.test_codec import TICK
 
 pytestmark = pytest.mark.stack
@@ -234,52 +235,110 @@ def benches(stack: Any, unique: str) -> Iterator[Callable[..., Bench]]:
         bench.close()
 
 
-def raws(bench: Bench, offsets: range) -> list[Raw]:
-    return [Raw(0, offset, NOW_MS, b"k", bench.codec.encode(replace(TICK, event_id=f"e{offset}")), ()) for offset in offsets]
+def flush(lane: Lane, bench: Bench, offsets: range) -> Flushed:
+    """Read records and store them."""
+    fill(lane, bench, offsets)
+    return lane.flush(lane.take())
+
+
+def fill(lane: Lane, bench: Bench, offsets: range) -> None:
+    lane.extend([message(bench.codec.encode(replace(TICK, event_id=f"e{offset}")), offset, at_ms=NOW_MS) for offset in offsets], 0.0)
 
 
 def lane(bench: Bench, end: int) -> Lane:
     store = Store(lambda: open_client(bench.endpoints.clickhouse))
     bench.stores.append(store)
-    return Lane(bench.spec, 0, Decoder(bench.spec, bench.registry), store, KafkaDeadLetters(bench.endpoints.kafka), end)
+    made = Lane(bench.spec, 0, Decoder(bench.spec, bench.registry), store, KafkaDeadLetters(bench.endpoints.kafka), end)
+    made.wait = lambda _seconds: None  # nothing is under way
+    return made
 
 
 def test_a_late_insert_of_a_fenced_owner_doubles_nothing(benches: Callable[..., Bench]) -> None:
     bench = benches()
     old, new = lane(bench, -1), lane(bench, -1)
-    old.extend(raws(bench, range(100)), 0.0)  # read, and then it stalls
-    new.extend(raws(bench, range(150)), 0.0)
-    assert new.flush().rows == 150
+    fill(old, bench, range(100))  # read, and then it stalls
+    late = old.take()
+    assert flush(new, bench, range(150)).rows == 150
     with pytest.raises(FencedError):
-        old.flush()
+        old.flush(late)
     old = lane(bench, 149)
-    old.extend(raws(bench, range(140, 200)), 0.0)
-    new.extend(raws(bench, range(150, 180)), 0.0)
-    assert old.flush().rows == 50
+    fill(new, bench, range(150, 180))
+    late = new.take()
+    assert flush(old, bench, range(140, 200)).rows == 50
     with pytest.raises(FencedError):
-        new.flush()
+        new.flush(late)
     assert bench.client.query(f"SELECT count(), uniqExact(_offset), max(_offset) FROM {bench.spec.name}").first_row == (200, 200, 199)
+
+
+def test_records_are_not_stored_while_those_before_them_are_not(benches: Callable[..., Bench]) -> None:
+    bench = benches()
+    left = lane(bench, -1)
+    fill(left, bench, range(10))
+    left.take()  # and never stored
+    with pytest.raises(RetryError, match="stored up to -1, not up to 9"):
+        flush(left, bench, range(10, 20))
+    assert bench.count() == 0
 
 
 def test_rows_that_were_lost_after_their_token_was_kept_are_stored_again(benches: Callable[..., Bench]) -> None:
     """What a kill between token and rows leaves behind: made here by deleting the rows, which leaves the token."""
     bench = benches()
-    first = lane(bench, -1)
-    first.extend(raws(bench, range(10)), 0.0)
-    first.flush()
+    flush(lane(bench, -1), bench, range(10))
     bench.client.command(f"ALTER TABLE {bench.spec.name} DELETE WHERE 1 SETTINGS mutations_sync = 2")
-    again = lane(bench, -1)
-    again.extend(raws(bench, range(10)), 0.0)
-    assert again.flush().rows == 10
+    assert flush(lane(bench, -1), bench, range(10)).rows == 10
     assert bench.count() == 10
+
+
+def test_a_block_that_the_store_lost_is_stored_in_halves(benches: Callable[..., Bench]) -> None:
+    """The store answers that it does not know; nothing is stored, and a block of that size never will be."""
+    bench = benches()
+    bench.client.command(f"ALTER TABLE {bench.spec.name} ADD CONSTRAINT small CHECK blockSize() <= 4000")
+    halved = lane(bench, -1)
+    assert flush(halved, bench, range(12_000)).rows == 12_000
+    assert bench.client.query(f"SELECT count(), uniqExact(_offset), max(_offset) FROM {bench.spec.name}").first_row == (
+        12_000,
+        12_000,
+        11_999,
+    )
+    bench.client.command(f"ALTER TABLE {bench.spec.name} ADD CONSTRAINT never CHECK blockSize() = 0")
+    with pytest.raises(OutcomeUnknownError):
+        flush(halved, bench, range(12_000, 12_100))
+    bench.client.command(f"ALTER TABLE {bench.spec.name} DROP CONSTRAINT never")
+    assert flush(lane(bench, 11_999), bench, range(12_000, 12_100)).next_offset == 12_100
+    assert bench.count() == 12_100
+
+
+def test_a_block_that_was_stored_while_something_failed_is_not_stored_again(benches: Callable[..., Bench]) -> None:
+    """The store answers that it does not know; the rows are there."""
+    bench = benches()
+    name = bench.spec.name
+    bench.client.command(f"CREATE TABLE {name}_behind (n UInt64) ENGINE = MergeTree ORDER BY n")
+    bench.client.command(f"CREATE MATERIALIZED VIEW {name}_view TO {name}_behind AS SELECT throwIf(count() > 0) + 0 AS n FROM {name}")
+    doubtful = lane(bench, -1)
+    assert flush(doubtful, bench, range(50)).rows == 50
+    bench.client.command(f"DROP TABLE {name}_view")
+    assert flush(doubtful, bench, range(50, 80)).rows == 30
+    assert bench.client.query(f"SELECT count(), uniqExact(_offset), max(_offset) FROM {name}").first_row == (80, 80, 79)
+
+
+def test_the_longest_insert_is_one_block(benches: Callable[..., Bench]) -> None:
+    bench = benches()
+    whole = lane(bench, -1)
+    value = bench.codec.encode(TICK)
+    whole.extend([message(value, offset, at_ms=NOW_MS) for offset in range(MAX_ROWS + 1)], 0.0)
+    assert whole.flush(whole.take()).rows == MAX_ROWS + 1
+    parts = bench.client.query(
+        "SELECT rows FROM system.parts WHERE table = {t:String} AND level = 0 ORDER BY rows", {"t": bench.spec.table}
+    )
+    assert parts.result_rows == [(1,), (MAX_ROWS,)]
 
 
 def test_rows_of_two_months_are_two_inserts(benches: Callable[..., Bench]) -> None:
     bench = benches()
     mixed = lane(bench, -1)
     times = [1_769_903_999_999, 1_769_904_000_000, 1_769_904_000_001]  # the last millisecond of January 2026, and February
-    mixed.extend([Raw(0, offset, at, b"k", bench.codec.encode(TICK), ()) for offset, at in enumerate(times)], 0.0)
-    assert mixed.flush().rows == 3
+    mixed.extend([message(bench.codec.encode(TICK), offset, at_ms=at) for offset, at in enumerate(times)], 0.0)
+    assert mixed.flush(mixed.take()).rows == 3
     parts = bench.client.query(
         "SELECT partition, sum(rows) FROM system.parts WHERE active AND table = {t:String} GROUP BY partition ORDER BY partition",
         {"t": bench.spec.table},
