@@ -13,13 +13,16 @@ from infra.clickhouse.generate import specs
 from processors.components import registry
 from quantum.settings import Settings
 
+GROUP = "quantum-sink"
+"""Consumer group that all sinks share."""
+
 
 async def sink(settings: Settings, stop: asyncio.Event) -> None:
     """Carry topics into the history."""
     ended = threading.Event()
     carrier = Sink(
         settings.kafka,
-        "quantum-sink",
+        GROUP,
         specs(),
         partial(connect, settings),
         registry(settings),

@@ -1,4 +1,4 @@
-"""``quantum history``: who may read the history."""
+"""``quantum history``: the history as files, and who may read it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from connectors.clickhouse.server.users import FILE, Analysts
+from quantum.cli.history_files import export_files, import_files
 from quantum.errors import ConfigurationError
 from quantum.settings import Settings, load
 
@@ -17,7 +18,11 @@ _PASSWORD_BYTES = 24
 
 @click.group()
 def history() -> None:
-    """Manage who may read the local history store."""
+    """Export and import the history; manage who may read the local store."""
+
+
+history.add_command(export_files)
+history.add_command(import_files)
 
 
 @history.group()

@@ -1,0 +1,324 @@
+"""An archive into the history.
+
+In this order, so that nothing is half imported unnoticed:
+
+1. every file that is to be imported is compared with its checksum, and its columns with the table's;
+2. what the tables have already is compared with the files, row by row where a file is there in part;
+3. what would make a sink miss records is refused, see ``connectors.clickhouse.archive.admission``;
+4. topics that hold nothing are made to begin behind the rows that come;
+5. the missing rows are stored, day after day, a block of one partition at a time; after each file its rows are counted
+   and hashed in the table.
+
+Days that a table would drop by age at once are passed over. An import that ends in the middle may be repeated: rows that are there
+are passed over. Two at once are kept apart by the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+from clickhouse_connect.driver.client import Client
+
+from connectors.clickhouse.archive.admission import Admission, Place
+from connectors.clickhouse.archive.compare import blocks, lacking_of
+from connectors.clickhouse.archive.export import Progress
+from connectors.clickhouse.archive.layout import Archive, ArchiveError, DayFile, TableManifest, damaged
+from connectors.clickhouse.archive.rows import MARKED, TableRows
+from connectors.clickhouse.store import OutcomeUnknownError, RowsRefusedError, Store
+from connectors.clickhouse.tables import TableSpec
+from connectors.kafka.logs import Logs
+from connectors.kafka.placement import LogWriter
+from quantum.errors import ConfigurationError, RetryError
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 8
+_DAY_S = 86_400
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did.
+
+    Attributes
+    ----------
+    rows : dict of str to int
+        Rows stored now, by table.
+    present : dict of str to int
+        Rows of the files that the tables had already.
+    expired : dict of str to int
+        Rows that are older than what the tables keep, and were passed over.
+    files : int
+        Files that were considered.
+    advanced : int
+        Partitions of topics that were made to begin behind the rows.
+    """
+
+    rows: dict[str, int]
+    present: dict[str, int]
+    expired: dict[str, int]
+    files: int
+    advanced: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done for one file.
+
+    Attributes
+    ----------
+    day, entry
+        The file.
+    path
+        Where it is.
+    lacking
+        Partitions of which the table lacks rows, and how many of them it has.
+    """
+
+    day: str
+    entry: DayFile
+    path: Path
+    lacking: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _TablePlan:
+    """What is to be done for one table; ``expired`` are the days that it would drop by age."""
+
+    rows: TableRows
+    manifest: TableManifest
+    files: list[_Plan]
+    expired: list[str]
+
+    @property
+    def days(self) -> list[str]:
+        """All of its days."""
+        return [*self.expired, *(file.day for file in self.files)]
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that its rows are of."""
+        return sorted({partition for day in self.days for partition in self.manifest.files[day].spans})
+
+
+class Importer:
+    """Imports an archive.
+
+    Parameters
+    ----------
+    client
+        The store.
+    archive
+        The archive.
+    logs
+        The topics that the sinks carry.
+    sink_group
+        Consumer group of the sinks.
+    same
+        Topics that are known to be the archive's own, record by record, though their ids differ.
+    now
+        Tells the time, seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        archive: Archive,
+        logs: Logs,
+        sink_group: str,
+        same: frozenset[str] = frozenset(),
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._archive = archive
+        self._logs = logs
+        self._sink_group = sink_group
+        self._same = same
+        self._now = now
+        self._store = Store(lambda: client)
+
+    def run(self, specs: Sequence[TableSpec], since: str, until: str, progress: Progress, tables: Sequence[str] = ()) -> Imported:
+        """Import tables.
+
+        Parameters
+        ----------
+        specs
+            All tables that the store should have.
+        since, until
+            First and last UTC day, ``YYYY-MM-DD``; empty for no limit.
+        progress
+            Told how far it is, table by table; first of the checks, under the name ``checking``.
+        tables
+            Names of the tables to import; all that the archive has where none is given.
+
+        Raises
+        ------
+        ArchiveError
+            A file is missing or damaged, or has a column that the table lacks; nothing has been changed.
+        ConfigurationError
+            The rows would collide with others, or make a sink miss records; nothing has been changed.
+        RetryError
+            The store or Kafka does not answer: repeat it.
+        """
+        plans = self._plans(self._chosen(specs, tables), since, until, progress)
+        admission = self._admission(plans)
+        if admission.barred:
+            lines = "\n  ".join(admission.barred)
+            raise ConfigurationError(
+                f"{self._archive.folder} cannot be imported:\n  {lines}", "see docs/operations.md: import; an empty home takes any archive"
+            )
+        if admission.raises and self._logs.members(self._sink_group):
+            raise ConfigurationError(
+                f"a sink is running, and the import moves the place where it goes on in {', '.join(sorted(admission.raises))}",
+                "end the sinks, then import, then start them again",
+            )
+        LogWriter(self._logs).advance(admission.advance)
+        stored = {plan.manifest.table: self._table(plan, progress) for plan in plans}
+        totals = {plan.manifest.table: sum(file.entry.rows for file in plan.files) for plan in plans}
+        return Imported(
+            rows=stored,
+            present={table: total - stored[table] for table, total in totals.items()},
+            expired={plan.manifest.table: sum(plan.manifest.files[day].rows for day in plan.expired) for plan in plans},
+            files=sum(len(plan.files) for plan in plans),
+            advanced=len(admission.advance),
+        )
+
+    def _chosen(self, specs: Sequence[TableSpec], tables: Sequence[str]) -> list[TableSpec]:
+        known = {spec.table: spec for spec in specs}
+        whole = self._archive.manifest().tables
+        wanted = list(tables) or list(whole)
+        for names, has_not in ((whole, f"{self._archive.folder} has"), (known, "this version has")):
+            missing = [name for name in wanted if name not in names]
+            if missing:
+                raise ArchiveError(f"{has_not} no table {', '.join(missing)}", "name others with --table, or use the version that wrote it")
+        return [known[name] for name in wanted]
+
+    def _plans(self, specs: Sequence[TableSpec], since: str, until: str, progress: Progress) -> list[_TablePlan]:
+        whole = self._archive.manifest().tables
+        chosen: list[tuple[TableRows, TableManifest, list[str]]] = []
+        for spec in specs:
+            manifest = self._archive.table(spec.table, whole[spec.table])
+            days = [day for day in sorted(manifest.files) if day >= since and (not until or day <= until)]
+            chosen.append((TableRows(self._client, spec), manifest, days))
+        total = sum(manifest.files[day].rows for _, manifest, days in chosen for day in days)
+        done = 0
+        for rows, manifest, days in chosen:
+            names = rows.columns()
+            for day in days:
+                self._archive.check(manifest.table, day, manifest.files[day])
+                self._fits(self._archive.file(manifest.table, day), manifest.table, names)
+                done += manifest.files[day].rows
+                progress("checking", done, total)
+        plans = []
+        for rows, manifest, days in chosen:
+            expired = [day for day in days if self._age(rows.spec, day) >= _DAY_S]
+            files = self._files(rows, manifest, [day for day in days if day not in expired])
+            plans.append(_TablePlan(rows, manifest, files, expired))
+        return plans
+
+    def _age(self, spec: TableSpec, day: str) -> float:
+        """Return how long ago the first moment of a day became older than what a table keeps, seconds; below 0 while it has not."""
+        if spec.retention_ms is None:
+            return -1.0
+        return self._now() - datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() - spec.retention_ms / 1000
+
+    def _fits(self, path: Path, table: str, names: Mapping[str, str]) -> None:
+        """Refuse a file with columns that the table lacks; the table's other columns get their defaults."""
+        try:
+            found = pq.read_schema(path).names
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(path, str(error)) from error
+        unknown = [name for name in found if name not in names]
+        if unknown:
+            raise ArchiveError(
+                f"{path} has columns that {table} lacks: {', '.join(unknown)}",
+                "bring the table to the version that wrote the file: quantum schemas apply, with that version or a later one",
+            )
+        missing = [name for name in MARKED if name not in found]
+        if missing:
+            raise damaged(path, f"it lacks {', '.join(missing)}")
+
+    def _files(self, rows: TableRows, manifest: TableManifest, days: list[str]) -> list[_Plan]:
+        ends = rows.ends()
+        plans = []
+        for day in days:
+            entry, path = manifest.files[day], self._archive.file(manifest.table, day)
+            beyond = {partition: 0 for partition, span in entry.spans.items() if ends.get(partition, -1) < span.first}
+            within = {partition: span for partition, span in entry.spans.items() if partition not in beyond}
+            plans.append(_Plan(day, entry, path, beyond | lacking_of(rows, path, within)))
+        return plans
+
+    def _admission(self, plans: list[_TablePlan]) -> Admission:
+        admission = Admission()
+        ids = self._logs.ids([plan.manifest.topic for plan in plans])
+        cluster = self._logs.cluster()
+        counts = self._logs.partitions()
+        places = {
+            (plan.manifest.topic, partition)
+            for plan in plans
+            for partition in plan.partitions
+            if partition < counts.get(plan.manifest.topic, 0)
+        }
+        bounds = self._logs.bounds(sorted(places))
+        for plan in plans:
+            manifest, ends = plan.manifest, plan.rows.ends()
+            own = manifest.cluster == cluster and ids.get(manifest.topic) == manifest.topic_id
+            for partition in plan.partitions:
+                place = Place(
+                    manifest.table, manifest.topic, partition, ends.get(partition, -1),
+                    bounds.get((manifest.topic, partition)), own or manifest.topic in self._same,
+                )  # fmt: skip
+                admission.consider(place, manifest.days, plan.days)
+        return admission
+
+    def _table(self, plan: _TablePlan, progress: Progress) -> int:
+        total = sum(file.entry.rows for file in plan.files)
+        stored = done = 0
+        for file in plan.files:
+            spans, lacking = file.entry.spans, file.lacking
+            stored += sum(spans[partition].rows - held for partition, held in lacking.items())
+            for attempt in range(_ATTEMPTS):
+                if not lacking:
+                    break
+                self._file(plan.rows, file.path, lacking, attempt)
+                if self._age(plan.rows.spec, file.day) > 0:  # its first rows may be dropped by now
+                    lacking = {}
+                    break
+                # Read back: a block whose sender was killed may be there by now, one that was acknowledged by an engine that was
+                # killed may not.
+                lacking = lacking_of(plan.rows, file.path, {partition: spans[partition] for partition in lacking})
+            if lacking:
+                raise RetryError(f"{file.path}: the store does not keep its rows", "see quantum status, then repeat the import")
+            done += file.entry.rows
+            progress(plan.manifest.table, done, total)
+        return stored
+
+    def _file(self, rows: TableRows, path: Path, lacking: Mapping[int, int], attempt: int) -> None:
+        """Store the rows of a file that the table lacks."""
+        for block in blocks(path, None, set(lacking)):
+            partition = block.column("_partition")[0].as_py()
+            offsets = block.column("_offset")
+            if lacking[partition]:
+                there = rows.marks(partition, offsets[0].as_py(), offsets[-1].as_py())["_offset"]
+                block = block.filter(pc.invert(pc.is_in(offsets, value_set=there.combine_chunks())))
+                offsets = block.column("_offset")
+            if not block.num_rows:
+                continue
+            # The table takes a token once: an import that was killed may still have the same block on its way.
+            token = f"import:{partition}:{offsets[0]}:{offsets[-1]}:{pc.sum(offsets)}:{attempt}"
+            try:
+                self._store.append(rows.spec, block, token)
+            except OutcomeUnknownError as error:
+                log.warning("%s; the table will tell", error)
+            except RowsRefusedError as error:
+                raise ArchiveError(
+                    f"{path}: {error.message}", "a column's type has changed since: use the version that wrote the archive"
+                ) from error
