@@ -119,6 +119,7 @@ def test_a_lost_answer_to_the_commit_stalls_a_worker_for_seconds_only(net: Netwo
     campaign_with(net, prefix, tmp_path, disturb, workers=1)
 
 
+@pytest.mark.campaign
 def test_workers_that_keep_their_producer_count_twice(net: Network, prefix: str, tmp_path: Path) -> None:
     """The control: the runtime without its watch over connections."""
     errors: list[int | None] = []

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from connectors.clickhouse import migrate
 from processors.market.bars import INTERVALS, SECOND
+from processors.market.depth import is_depth
 from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
 from schemas.exchange.records import ExchangeFrame
@@ -191,7 +192,7 @@ def test_bars_of_any_length_are_made_of_seconds(client: Client, seconds: int) ->
 @pytest.mark.skipif(not FILES, reason=f"no recorded frames in {DATA}; set QUANTUM_DATA")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name + "-" + path.name.split("_2")[0])
 def test_bars_equal_the_stages_for_the_recorded_files(client: Client, path: Path) -> None:
-    stream = streamed(recorded(path))
+    stream = streamed(frame for frame in recorded(path) if not is_depth(frame))
     keep(client, stream.ticks)
     for interval, seconds in LENGTHS.items():
         wanted = [bar for bar in stream.bars if bar.interval == interval]

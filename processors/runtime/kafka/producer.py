@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: How long a request may go without an answer before its connection is given up; the commit's before its outcome is asked for.
 ANSWER_S = 3.0
+#: How long records may wait for an answer after a connection was lost.
+_STALLED_S = 2 * ANSWER_S
 #: How long a new producer may take to end what its transactional id left open, before another one tries.
 _INIT_S = 10.0
 
@@ -223,10 +225,21 @@ class Committer:
         return Outcome.COMMITTED
 
     def _flush(self, producer: Handle) -> None:
-        """Wait until every record is answered for; a record that is not delivered within the transaction's time counts as answered."""
-        while producer.call("flush", 2.0):
+        """Wait until every record is answered for; where a connection was lost meanwhile, for a while only.
+
+        librdkafka may then keep a record for ever, neither delivered nor given up. Nothing is committed yet, so a new producer
+        writes it all again.
+        """
+        lost_at: float | None = None
+        while waiting := producer.call("flush", 1.0):
             if self._stopping():
                 raise RetryError("Kafka does not answer: records are not delivered", "start the broker")
+            if producer.connections.lost:
+                now = time.monotonic()
+                lost_at = now if lost_at is None else lost_at
+                if now - lost_at > _STALLED_S:
+                    problem = f"{waiting} records are not answered {_STALLED_S:.0f} s after a connection was lost"
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, problem))
         if self._undelivered is not None:
             raise KafkaException(self._undelivered[0])
 

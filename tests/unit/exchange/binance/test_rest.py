@@ -59,11 +59,11 @@ async def test_the_clock_is_corrected_when_the_venue_refuses_our_time() -> None:
     async with client(handler, ahead_ms=5_000) as rest:
         await rest.call("GET", "/fapi/v1/x", {"symbol": "BTCUSDT"}, Security.SIGNED)
         assert abs(rest.offset_us - 5_000_000) < 200_000
-    first, second = (int(request.query["timestamp"]) for request in requests)
+    assert len(requests) == 2
+    second = int(requests[1].query["timestamp"])
     assert second - time.time_ns() // 1_000_000 > 4_000
     assert requests[1].headers["X-MBX-APIKEY"] == "paper"
     assert len(requests[1].query["signature"]) == 64
-    assert first != second
 
 
 async def test_a_rate_limit_is_waited_out_and_a_long_one_is_raised() -> None:
