@@ -107,6 +107,7 @@ class Committer:
             "on_delivery": self._on_delivery,
             "delivery.report.only.error": True,
         }
+        self._timeout_s = timeout_s
         self._stopping = stopping
         self._faults = faults
         self._producer: Handle | None = None
@@ -225,21 +226,21 @@ class Committer:
         return Outcome.COMMITTED
 
     def _flush(self, producer: Handle) -> None:
-        """Wait until every record is answered for; where a connection was lost meanwhile, for a while only.
+        """Wait until every record is answered for; no longer than the transaction lives, and a while where a connection was lost.
 
-        librdkafka may then keep a record for ever, neither delivered nor given up. Nothing is committed yet, so a new producer
+        librdkafka may keep a record for ever, neither delivered nor given up. Nothing is committed yet, so a new producer
         writes it all again.
         """
-        lost_at: float | None = None
+        until = time.monotonic() + self._timeout_s
+        lost = False
         while waiting := producer.call("flush", 1.0):
             if self._stopping():
                 raise RetryError("Kafka does not answer: records are not delivered", "start the broker")
-            if producer.connections.lost:
-                now = time.monotonic()
-                lost_at = now if lost_at is None else lost_at
-                if now - lost_at > _STALLED_S:
-                    problem = f"{waiting} records are not answered {_STALLED_S:.0f} s after a connection was lost"
-                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, problem))
+            if producer.connections.lost and not lost:
+                lost = True
+                until = min(until, time.monotonic() + _STALLED_S)
+            if time.monotonic() > until:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{waiting} records are not answered in time"))
         if self._undelivered is not None:
             raise KafkaException(self._undelivered[0])
 
