@@ -126,8 +126,16 @@ class LogWriter:
 
     def _refuse_records(self, begins: Mapping[tuple[str, int], int]) -> None:
         """Refuse partitions that hold more than what was passed over before an interruption."""
+        for (topic, partition), offset in self.first_records(begins).items():
+            raise DependencyError(
+                f"{topic} partition {partition} holds a record at offset {offset}: it cannot be made to begin later", "use an empty home"
+            )
+
+    def first_records(self, begins: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        """Return the offset of the first record from an offset on, of those partitions that hold one and not only what was passed over."""
+        found: dict[tuple[str, int], int] = {}
         if not begins:
-            return
+            return found
         consumer = Consumer(
             client_config(
                 self._logs.bootstrap, group_id="quantum-logs", enable_auto_commit=False, isolation_level="read_committed",
@@ -145,13 +153,12 @@ class LogWriter:
                     unread.discard(place)
                 elif message is None or error is not None:
                     raise RetryError(f"{sorted(unread)} could not be read: {error or 'no answer'}", REMEDY)
-                elif message.key() or message.value() is not None:
-                    raise DependencyError(
-                        f"{place[0]} partition {place[1]} holds a record at offset {message.offset()}: it cannot be made to begin later",
-                        "use an empty home",
-                    )
+                elif place in unread and (message.key() or message.value() is not None):
+                    found[place] = message.offset() or 0
+                    unread.discard(place)
         finally:
             consumer.close()
+        return found
 
     def _settle(self, topic: str, partition: int, end: int) -> None:
         """Wait until a partition ends at an offset: a transaction's end is written some time after it was answered."""

@@ -35,7 +35,7 @@ from connectors.clickhouse.archive.layout import Archive, ArchiveError, DayFile,
 from connectors.clickhouse.archive.rows import MARKED, TableRows
 from connectors.clickhouse.store import OutcomeUnknownError, RowsRefusedError, Store
 from connectors.clickhouse.tables import TableSpec
-from connectors.kafka.logs import Logs
+from connectors.kafka.logs import Bounds, Logs
 from connectors.kafka.placement import LogWriter
 from quantum.errors import ConfigurationError, RetryError
 
@@ -268,6 +268,10 @@ class Importer:
             if partition < counts.get(plan.manifest.topic, 0)
         }
         bounds = self._logs.bounds(sorted(places))
+        filled = {at: found.begin for at, found in bounds.items() if not found.empty}
+        holding = LogWriter(self._logs).first_records(filled)
+        for at in filled.keys() - holding.keys():  # only what an interrupted import has passed over
+            bounds[at] = Bounds(bounds[at].end, bounds[at].end)
         for plan in plans:
             manifest, ends = plan.manifest, plan.rows.ends()
             own = manifest.cluster == cluster and ids.get(manifest.topic) == manifest.topic_id
