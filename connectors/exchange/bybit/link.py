@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self, TypeVar
 
 import msgspec
 
@@ -14,7 +11,7 @@ from connectors.exchange.bybit.frames import BybitReader
 from connectors.exchange.bybit.settings import BybitSettings
 from connectors.exchange.errors import RateLimitedError, VenueAwayError
 from connectors.exchange.link import RestTrade
-from connectors.exchange.public_rest import PublicRest
+from connectors.exchange.public_link import AnswerT, PublicLink, decoded
 from connectors.exchange.venues import Venue
 from quantum.errors import ConfigurationError, VenueError
 
@@ -27,8 +24,6 @@ TOO_MANY = 10_006
 TROUBLES = {10_000, 10_016}
 """Codes of the server's own troubles: a timeout, an internal error."""
 DEFAULT_WAIT_S = 1.0
-
-AnswerT = TypeVar("AnswerT")
 
 
 class _Answer(msgspec.Struct):
@@ -49,7 +44,7 @@ class _Trade(msgspec.Struct):
     time_ms: int = msgspec.field(name="time")
 
 
-class BybitLink:
+class BybitLink(PublicLink):
     """See `Link`.
 
     Parameters
@@ -66,30 +61,11 @@ class BybitLink:
     keep_alive_s = 20.0
 
     def __init__(self, venue: Venue, settings: BybitSettings, *, depth: bool) -> None:
-        self.venue = venue
-        self.offset_us = 0
-        self._rest = PublicRest(venue.name, settings.rest_url, venue.weight_limit, settings.timeout_s)
+        super().__init__(venue, settings.rest_url, settings.timeout_s, DEPTH_TOPIC, depth=depth)
         self._stream_url = settings.stream_url.rstrip("/")
-        self._topics = [topic for topic in venue.streams if depth or topic != DEPTH_TOPIC]
 
-    async def __aenter__(self) -> Self:
-        await self._rest.__aenter__()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._rest.__aexit__(kind, error, trace)
-
-    def now_us(self) -> int:
-        """Return the venue's time, microseconds since the epoch."""
-        return time.time_ns() // 1_000 + self.offset_us
-
-    async def read_clock(self) -> int:
-        """Ask the venue for its time; return its clock minus ours, microseconds."""
-        sent = time.time_ns() // 1_000
-        answer = await self._get("/v5/market/time", {}, _Time)
-        received = time.time_ns() // 1_000
-        self.offset_us = answer.nano // 1_000 - (sent + received) // 2
-        return self.offset_us
+    async def _venue_time_us(self) -> int:
+        return (await self._get("/v5/market/time", {}, _Time)).nano // 1_000
 
     async def instruments(self, symbols: Sequence[str]) -> dict[str, str]:
         """Return each symbol's row of ``instruments-info``; of perpetuals with their lowest risk limit as ``riskLimit``."""
@@ -112,15 +88,12 @@ class BybitLink:
         parameters = self._about(symbol) | {"limit": min(most, self.venue.trades_page)}
         page = []
         for raw in reversed((await self._get("/v5/market/recent-trade", parameters, _Rows)).rows):
-            at = _decoded(bytes(raw), _Trade).time_ms
+            at = decoded(bytes(raw), _Trade, strict=False).time_ms
             page.append(RestTrade(at, at, str(memoryview(raw), "utf-8")))
         page.sort(key=lambda trade: trade.time_ms)
         if after is not None and page and page[0].time_ms > after:
             log.warning("%s %s: trades of %.3f s may be missing", self.venue.name, symbol, (page[0].time_ms - after) / 1_000)
         return page if after is None else [trade for trade in page if trade.time_ms >= after]
-
-    async def snapshot(self, symbol: str) -> None:
-        """Return None: the stream sends a snapshot to who subscribes."""
 
     def url(self, symbols: Sequence[str]) -> str:
         """Return the address of the product's public stream."""
@@ -128,7 +101,7 @@ class BybitLink:
 
     def greetings(self, symbols: Sequence[str]) -> list[str]:
         """Return the subscriptions."""
-        topics = [f"{topic}.{symbol}" for symbol in symbols for topic in self._topics]
+        topics = [f"{topic}.{symbol}" for symbol in symbols for topic in self._streams]
         return [_request("subscribe", topics[start : start + TOPICS_A_REQUEST]) for start in range(0, len(topics), TOPICS_A_REQUEST)]
 
     def again(self, symbol: str) -> list[str]:
@@ -160,7 +133,7 @@ class BybitLink:
 
     async def _get(self, path: str, parameters: Mapping[str, str | int], kind: type[AnswerT]) -> AnswerT:
         got = await self._rest.get(path, parameters)
-        answer = _decoded(got.body, _Answer)
+        answer = decoded(got.body, _Answer, strict=False)
         what = f"GET {path} of {self.venue.name}: {answer.code} {answer.message}"
         if answer.code == TOO_MANY:
             reset = got.headers.get("X-Bapi-Limit-Reset-Timestamp", "")
@@ -171,17 +144,8 @@ class BybitLink:
             raise VenueAwayError(what)
         if answer.code:
             raise VenueError(what, code=answer.code, status=200)
-        return _decoded(bytes(answer.result), kind)
+        return decoded(bytes(answer.result), kind, strict=False)
 
 
 def _request(operation: str, topics: list[str]) -> str:
     return msgspec.json.encode({"op": operation, "args": topics}).decode()
-
-
-def _decoded(body: bytes, kind: type[AnswerT]) -> AnswerT:
-    try:
-        return msgspec.json.decode(body, type=kind, strict=False)
-    except msgspec.DecodeError as error:
-        raise VenueAwayError(
-            f"the answer {body[:200]!r} is no {kind.__name__}: {error}", "see whether the venue has changed its dialect"
-        ) from error

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Self, TypeVar
 
 import msgspec
 
 from connectors.exchange.coinbase.frames import CoinbaseReader, microseconds, symbol_of
 from connectors.exchange.coinbase.settings import CoinbaseSettings
-from connectors.exchange.errors import VenueAwayError
 from connectors.exchange.link import RestTrade
-from connectors.exchange.public_rest import PublicRest
+from connectors.exchange.public_link import AnswerT, PublicLink, decoded
 from connectors.exchange.venues import Venue
 from quantum.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
 DEPTH_CHANNEL = "level2_batch"
-
-AnswerT = TypeVar("AnswerT")
 
 
 class _Time(msgspec.Struct):
@@ -39,7 +33,7 @@ class _Trade(msgspec.Struct):
     time: datetime
 
 
-class CoinbaseLink:
+class CoinbaseLink(PublicLink):
     """See `Link`.
 
     Parameters
@@ -56,37 +50,18 @@ class CoinbaseLink:
     keep_alive_s = 3_600.0
 
     def __init__(self, venue: Venue, settings: CoinbaseSettings, *, depth: bool) -> None:
-        self.venue = venue
-        self.offset_us = 0
-        self._rest = PublicRest(venue.name, settings.rest_url, venue.weight_limit, settings.timeout_s)
+        super().__init__(venue, settings.rest_url, settings.timeout_s, DEPTH_CHANNEL, depth=depth)
         self._stream_url = settings.stream_url
-        self._channels = [channel for channel in venue.streams if depth or channel != DEPTH_CHANNEL]
         self._products: dict[str, str] = {}
 
-    async def __aenter__(self) -> Self:
-        await self._rest.__aenter__()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._rest.__aexit__(kind, error, trace)
-
-    def now_us(self) -> int:
-        """Return the venue's time, microseconds since the epoch."""
-        return time.time_ns() // 1_000 + self.offset_us
-
-    async def read_clock(self) -> int:
-        """Ask the venue for its time; return its clock minus ours, microseconds."""
-        sent = time.time_ns() // 1_000
-        answer = await self._get("/time", {}, _Time)
-        received = time.time_ns() // 1_000
-        self.offset_us = round(answer.epoch * 1e6) - (sent + received) // 2
-        return self.offset_us
+    async def _venue_time_us(self) -> int:
+        return round((await self._get("/time", {}, _Time)).epoch * 1e6)
 
     async def instruments(self, symbols: Sequence[str]) -> dict[str, str]:
         """Return each symbol's row of ``products``."""
         listed = {}
         for raw in await self._get("/products", {}, list[msgspec.Raw]):
-            product = _decoded(bytes(raw), _Product).id
+            product = decoded(bytes(raw), _Product).id
             self._products[symbol_of(product)] = product
             listed[symbol_of(product)] = str(memoryview(raw), "utf-8")
         missing = [symbol for symbol in symbols if symbol not in listed]
@@ -103,7 +78,7 @@ class CoinbaseLink:
         while len(found) < most and (oldest is None or oldest > (after or 0) + 1):
             page = await self._get(path, parameters, list[msgspec.Raw])
             for raw in page:
-                row = _decoded(bytes(raw), _Trade)
+                row = decoded(bytes(raw), _Trade)
                 oldest = row.trade_id if oldest is None else min(oldest, row.trade_id)
                 if after is None or row.trade_id > after:
                     found[row.trade_id] = RestTrade(row.trade_id, microseconds(row.time) // 1_000, str(memoryview(raw), "utf-8"))
@@ -115,16 +90,13 @@ class CoinbaseLink:
             log.warning("%s %s: %d trades are missing and will not be filled", self.venue.name, symbol, newest[0].mark - after - 1)
         return newest
 
-    async def snapshot(self, symbol: str) -> None:
-        """Return None: the stream sends a snapshot to who subscribes."""
-
     def url(self, symbols: Sequence[str]) -> str:
         """Return the address of the websocket."""
         return self._stream_url
 
     def greetings(self, symbols: Sequence[str]) -> list[str]:
         """Return the subscription."""
-        return [self._request("subscribe", symbols, self._channels)]
+        return [self._request("subscribe", symbols, self._streams)]
 
     def again(self, symbol: str) -> list[str]:
         """Return the end of a book's subscription and its new beginning."""
@@ -139,11 +111,4 @@ class CoinbaseLink:
         return msgspec.json.encode({"type": kind, "product_ids": products, "channels": channels}).decode()
 
     async def _get(self, path: str, parameters: Mapping[str, str | int], kind: type[AnswerT]) -> AnswerT:
-        return _decoded((await self._rest.get(path, parameters)).body, kind)
-
-
-def _decoded(body: bytes, kind: type[AnswerT]) -> AnswerT:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise VenueAwayError(f"the answer {body[:200]!r} is no {kind}: {error}", "see whether the venue has changed its dialect") from error
+        return decoded((await self._rest.get(path, parameters)).body, kind)
