@@ -6,8 +6,8 @@ import asyncio
 import socket
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from types import TracebackType
@@ -99,6 +99,7 @@ class Connection:
             await self._proxy.flowing.wait()
             request = read_request(frame)
             fault = self._proxy.take(request) if request is not None and not self._mute else None
+            self._mute = self._mute or (request is not None and self._proxy.swallows(request))
             if request is not None and fault is not None and fault.how is not How.ANSWER_LOST:
                 if fault.how is not How.CUT:
                     self._proxy.hold(request, fault)
@@ -154,6 +155,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._faults: list[Fault] = []
+        self._swallowed: set[Api] = set()
         self._held: dict[str, Held] = {}
         self._ended: dict[str, int] = defaultdict(int)
         self._written: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -180,6 +182,15 @@ class Proxy:
         self._soon(lambda: self._faults.append(fault))
         return fault
 
+    @contextmanager
+    def swallowing(self, api: Api) -> Iterator[None]:
+        """Forward no request of a kind within the block: a connection that has sent one stays open and says nothing any more."""
+        self._soon(lambda: self._swallowed.add(api))
+        try:
+            yield
+        finally:
+            self._soon(lambda: self._swallowed.discard(api))
+
     def cut(self) -> None:
         """Cut all connections."""
         self._soon(self._cut)
@@ -191,6 +202,10 @@ class Proxy:
         self._soon(self.flowing.set)
 
     # On the loop.
+
+    def swallows(self, request: Request) -> bool:
+        """Return whether a request is not forwarded."""
+        return request.api in self._swallowed
 
     def take(self, request: Request) -> Fault | None:
         """Return the fault that a request is the next for."""

@@ -98,6 +98,20 @@ def test_every_request_of_a_transaction_may_come_late_or_lose_its_answer(net: Ne
 
 
 @pytest.mark.campaign
+def test_records_that_are_never_answered_for_are_written_by_another_producer(net: Network, prefix: str, tmp_path: Path) -> None:
+    """librdkafka's flush can wait for ever; the runtime's ends."""
+
+    def disturb() -> None:
+        with net.proxy.swallowing(Api.PRODUCE):
+            until = time.monotonic() + 60.0
+            while "are not answered in time" not in (tmp_path / "worker-0.log").read_text():
+                assert time.monotonic() < until, "the worker still waits"
+                time.sleep(0.2)
+
+    campaign_with(net, prefix, tmp_path, disturb, workers=1)
+
+
+@pytest.mark.campaign
 def test_cuts_and_a_stall_of_everything(net: Network, prefix: str, tmp_path: Path) -> None:
     def disturb() -> None:
         for _ in range(5):
