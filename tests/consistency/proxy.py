@@ -13,7 +13,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from tests.consistency.wire import CONCURRENT_TRANSACTIONS, Api, Request, error_of, read_frame, read_request
+from tests.consistency.wire import CONCURRENT_TRANSACTIONS, Api, Request, error_of, key_of, read_frame, read_request
 
 HOST = "127.0.0.1"
 _RECORDS_S = 1.0
@@ -99,7 +99,7 @@ class Connection:
             await self._proxy.flowing.wait()
             request = read_request(frame)
             fault = self._proxy.take(request) if request is not None and not self._mute else None
-            self._mute = self._mute or (request is not None and self._proxy.swallows(request))
+            self._mute = self._mute or self._proxy.swallows(frame)
             if request is not None and fault is not None and fault.how is not How.ANSWER_LOST:
                 if fault.how is not How.CUT:
                     self._proxy.hold(request, fault)
@@ -155,7 +155,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._faults: list[Fault] = []
-        self._swallowed: set[Api] = set()
+        self._swallowed: set[int] = set()
         self._held: dict[str, Held] = {}
         self._ended: dict[str, int] = defaultdict(int)
         self._written: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -183,13 +183,13 @@ class Proxy:
         return fault
 
     @contextmanager
-    def swallowing(self, api: Api) -> Iterator[None]:
-        """Forward no request of a kind within the block: a connection that has sent one stays open and says nothing any more."""
-        self._soon(lambda: self._swallowed.add(api))
+    def swallowing(self, key: int) -> Iterator[None]:
+        """Forward no request of a kind (Kafka's number) within the block: who has sent one has an open connection that says nothing."""
+        self._soon(lambda: self._swallowed.add(key))
         try:
             yield
         finally:
-            self._soon(lambda: self._swallowed.discard(api))
+            self._soon(lambda: self._swallowed.discard(key))
 
     def cut(self) -> None:
         """Cut all connections."""
@@ -203,9 +203,9 @@ class Proxy:
 
     # On the loop.
 
-    def swallows(self, request: Request) -> bool:
+    def swallows(self, frame: bytes) -> bool:
         """Return whether a request is not forwarded."""
-        return request.api in self._swallowed
+        return key_of(frame) in self._swallowed
 
     def take(self, request: Request) -> Fault | None:
         """Return the fault that a request is the next for."""

@@ -18,12 +18,13 @@ from processors.runtime.kafka.producer import ANSWER_S
 from tests.consistency import broker, campaign
 from tests.consistency.network import Network
 from tests.consistency.proxy import How
-from tests.consistency.wire import Api
+from tests.consistency.wire import FETCH, Api
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
 _REFUSED = {47, 90}  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 _RATE = 1000.0
+_SESSION_S = 10.0
 
 
 def committed(bootstrap: str, group: str) -> dict[tuple[str, int], int]:
@@ -38,7 +39,7 @@ def count_through(
 ) -> campaign.Verdict:
     """Count through the proxy while it disturbs, then kill and start each worker, and judge."""
     broker.create_topics(net.direct, f"{prefix}-in", f"{prefix}-out")
-    environment = {"PREFIX": prefix, "BOOTSTRAP": net.proxied, "SESSION_TIMEOUT": "10", **settings}
+    environment = {"PREFIX": prefix, "BOOTSTRAP": net.proxied, "SESSION_TIMEOUT": f"{_SESSION_S:.0f}", **settings}
     feed = campaign.Feed(net.direct, f"{prefix}-in", rate=_RATE)
     with ExitStack() as ending:
         running = []
@@ -107,6 +108,20 @@ def test_records_that_are_never_answered_for_are_written_by_another_producer(net
             while "are not answered in time" not in (tmp_path / "worker-0.log").read_text():
                 assert time.monotonic() < until, "the worker still waits"
                 time.sleep(0.2)
+
+    campaign_with(net, prefix, tmp_path, disturb, workers=1)
+
+
+@pytest.mark.campaign
+def test_a_consumer_whose_connection_falls_silent_reads_on_after_its_session_time(net: Network, prefix: str, tmp_path: Path) -> None:
+    def disturb() -> None:
+        with net.proxy.swallowing(FETCH):
+            time.sleep(1.0)
+        silent_since, before = time.monotonic(), sum(committed(net.direct, f"{prefix}-app").values())
+        while sum(committed(net.direct, f"{prefix}-app").values()) == before:
+            assert time.monotonic() - silent_since < _SESSION_S + 10.0, "the worker reads nothing"
+            time.sleep(0.2)
+        assert time.monotonic() - silent_since > _SESSION_S / 4, "no connection was silent"
 
     campaign_with(net, prefix, tmp_path, disturb, workers=1)
 

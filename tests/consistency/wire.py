@@ -18,6 +18,7 @@ class Api(IntEnum):
     TXN_OFFSET_COMMIT = 28
 
 
+FETCH = 1
 CONCURRENT_TRANSACTIONS = 51
 _FLEXIBLE_FROM = {Api.PRODUCE: 9, Api.INIT_PRODUCER_ID: 2}  # of the others, version 3
 
@@ -41,9 +42,14 @@ class Request:
     owner: str
 
 
+def key_of(frame: bytes) -> int:
+    """Return Kafka's number of a request."""
+    return int.from_bytes(frame[4:6], "big")
+
+
 def read_request(frame: bytes) -> Request | None:
     """Return what a frame asks for, or None where that is no request of a transaction."""
-    key = int.from_bytes(frame[4:6], "big")
+    key = key_of(frame)
     if key not in set(Api):
         return None
     api, version = Api(key), int.from_bytes(frame[6:8], "big")

@@ -98,6 +98,9 @@ class Poller:
             "fetch.queue.backoff.ms": 10,  # where much is waiting a full queue would otherwise stop fetching for a second, and then run dry
             "queued.max.messages.kbytes": 65_536,
             "max.poll.interval.ms": 600_000,
+            "socket.timeout.ms": int(
+                session_timeout_s * 1000
+            ),  # a connection that died without a word is given up then, not after a minute
             **config,
             "group.id": group,
             "group.protocol": "classic",
