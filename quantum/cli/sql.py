@@ -34,12 +34,24 @@ _TOO_LARGE = 396
 _LONGEST_S = 3_600
 _NUMBERS = ("Int", "UInt", "Float", "Decimal", "Nullable(Int", "Nullable(UInt", "Nullable(Float", "Nullable(Decimal")
 
+HELP = """Query the history with ClickHouse's SQL.
+
+QUERY is one statement; without it, it is read from the standard input, and on a terminal there is a prompt with history
+and completion, where a statement ends with a semicolon.
+
+\b
+quantum sql "SHOW TABLES"
+quantum sql "SELECT * FROM v_bars(seconds = 60) WHERE symbol = 'BTCUSDT' LIMIT 10"
+quantum sql "SELECT * FROM trade_closed" --format csv > trades.csv
+quantum sql "SELECT * FROM market_tick" --format parquet --output ticks.parquet
+"""
+
 
 class QueryError(QuantumError):
     """The history store refuses a statement."""
 
 
-@click.command("sql")
+@click.command("sql", help=HELP)
 @click.argument("query", required=False)
 @click.option("--format", "form", type=click.Choice(["table", *FORMATS]), default="table", show_default=True, help="How rows are written.")
 @click.option(
@@ -50,17 +62,7 @@ class QueryError(QuantumError):
     "--seconds", type=click.IntRange(min=1, max=_LONGEST_S), help="Longest time a query may take; the store has a limit of its own."
 )
 def sql(query: str | None, form: str, output: Path | None, database: str, seconds: int | None) -> None:
-    r"""Query the history with ClickHouse's SQL.
-
-    QUERY is one statement; without it, it is read from the standard input, and on a terminal there is a prompt with history
-    and completion, where a statement ends with a semicolon.
-
-    \b
-    quantum sql "SHOW TABLES"
-    quantum sql "SELECT * FROM v_bars(seconds = 60) WHERE symbol = 'BTCUSDT' LIMIT 10"
-    quantum sql "SELECT * FROM trade_closed" --format csv > trades.csv
-    quantum sql "SELECT * FROM market_tick" --format parquet --output ticks.parquet
-    """
+    """Query the history with ClickHouse's SQL."""
     settings = load()
     client = connect(settings, database=database, timeout_s=_LONGEST_S)
     if seconds is not None:
