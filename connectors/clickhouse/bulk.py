@@ -19,7 +19,7 @@ import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
 import pyruhvro  # type: ignore[import-untyped]  # it ships no stubs
 
 from connectors.clickhouse.arrays import WRONG_VALUES, array_of, column_of
-from connectors.clickhouse.tables import Column
+from connectors.clickhouse.columns import Column
 
 _MARK = os.urandom(8)
 _PRIMITIVES = frozenset({"int", "long", "float", "double", "boolean", "string"})

@@ -7,7 +7,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError, Message, Producer
 
 from connectors.clickhouse.records import Rejected
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from connectors.kafka.config import client_config
 from quantum.errors import RetryError
 
@@ -17,7 +17,7 @@ _MAX_MESSAGE = 1_000
 class DeadLetters(Protocol):
     """Takes the records that the sink cannot keep."""
 
-    def send(self, spec: TableSpec, rejected: list[Rejected]) -> None:
+    def send(self, spec: TopicTable, rejected: list[Rejected]) -> None:
         """Store the records; when this returns they are on the dead-letter topic. Raises RetryError where that fails."""
 
 
@@ -39,7 +39,7 @@ class KafkaDeadLetters:
         self._timeout_s = timeout_s
         self._producer = Producer(client_config(bootstrap, enable_idempotence=True, compression_type="lz4"))
 
-    def send(self, spec: TableSpec, rejected: list[Rejected]) -> None:
+    def send(self, spec: TopicTable, rejected: list[Rejected]) -> None:
         """Store the records; see ``DeadLetters``."""
         failed: list[KafkaError] = []
 

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from connectors.clickhouse.arrays import WRONG_VALUES, array_of
 from connectors.clickhouse.bulk import BulkReader
+from connectors.clickhouse.columns import BOOKKEEPING, Column, columns, columns_of
 from connectors.clickhouse.records import Rejected, offsets_of, timestamps_of, trace_columns
-from connectors.clickhouse.tables import BOOKKEEPING, Column, TableSpec, columns, columns_of
+from connectors.clickhouse.tables import TableSpec
 from quantum.errors import ConfigurationError, CorruptRecordError, DeadLetterError, RetryError, UnknownSchemaError
 from schemas.codec import HEADER_SIZE, MAGIC, SchemaIds, parse, schema_text
 from schemas.evolution import fields, united
@@ -132,7 +133,7 @@ class Decoder:
             arrays = [pa.concat_arrays(each).take(order) for each in zip(*(part.arrays for part in filled), strict=True)]
         kept = records if len(places) == len(records) else [records[place] for place in places]
         kinds = [*((column.name, column.arrow) for column in self._columns), *((column.name, column.arrow) for column in BOOKKEEPING)]
-        batch = pa.RecordBatch.from_arrays([*arrays, *_bookkeeping(kept)], schema=pa.schema(kinds))
+        batch = pa.RecordBatch.from_arrays([*arrays, *bookkeeping(kept)], schema=pa.schema(kinds))
         return Decoded(kept, batch, rejected)
 
     def _at_once(self, values: list[Any]) -> list[_Part]:
@@ -271,15 +272,18 @@ def _read(writer: _Writer, value: bytes) -> dict[str, Any]:
     return read
 
 
-def _bookkeeping(records: Sequence[Message]) -> list[pa.Array]:
-    """Return the columns of ``tables.BOOKKEEPING``."""
+def bookkeeping(records: Sequence[Message], latest_ms: int | None = None) -> list[pa.Array]:
+    """Return the columns of ``BOOKKEEPING``; where a latest time is given, times beyond it or before the epoch are brought within."""
     kinds = {column.name: column.arrow for column in BOOKKEEPING}
     trace, cause = trace_columns(records)
     partition = records[0].partition()
+    times = timestamps_of(records)
+    if latest_ms is not None:
+        times = np.clip(times, 0, latest_ms)
     return [
         pa.array(np.full(len(records), partition), kinds["_partition"]),
         pa.array(offsets_of(records), kinds["_offset"]),
-        pa.array(timestamps_of(records)).cast(kinds["_timestamp"]),
+        pa.array(times).cast(kinds["_timestamp"]),
         trace,
         cause,
     ]

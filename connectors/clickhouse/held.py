@@ -1,4 +1,4 @@
-"""Partitions that are read no further until their table has the columns that their records need."""
+"""Partitions that are read no further for now: their table lacks a column that their records need, or their topic ends before it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from quantum.errors import RetryError
 
 log = logging.getLogger(__name__)
 
-_HOLD_S = 2.0
+HOLD_S = 2.0
 """How long a partition waits until its table is looked at again."""
+_SAID_AGAIN_S = 60.0
 Place = tuple[str, int]
 
 
@@ -23,16 +24,22 @@ class Held:
 
     def __init__(self) -> None:
         self._until: dict[Place, float] = {}
+        self._said: dict[Place, tuple[str, float]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._until)
 
-    def hold(self, consumer: Consumer, place: Place, why: Exception) -> None:
-        """Read a partition no further for some time."""
+    def hold(self, consumer: Consumer, place: Place, why: Exception, seconds: float = HOLD_S) -> None:
+        """Read a partition no further for some time; why is said when it changes, and every minute."""
         consumer.pause([TopicPartition(*place)])
-        self._until[place] = time.monotonic() + _HOLD_S
+        now = time.monotonic()
+        self._until[place] = now + seconds
+        metrics.HELD.set(len(self._until))
         metrics.TROUBLES.inc()
-        log.warning("%s, partition %d waits: %s", *place, why)
+        text, said = self._said.get(place, ("", 0.0))
+        if str(why) != text or now - said > _SAID_AGAIN_S:
+            self._said[place] = str(why), now
+            log.warning("%s, partition %d waits: %s", *place, why)
 
     def due(self, flying: Collection[Place]) -> list[Place]:
         """Return the partitions that have waited long enough and have nothing on its way into the store."""
@@ -42,6 +49,7 @@ class Held:
     def release(self, consumer: Consumer, place: Place, offset: int) -> None:
         """Read a partition again, from an offset; raises RetryError where it cannot be read from there now."""
         del self._until[place]
+        metrics.HELD.set(len(self._until))
         try:
             consumer.seek(TopicPartition(*place, offset))
             consumer.resume([TopicPartition(*place)])
@@ -51,3 +59,4 @@ class Held:
     def forget(self) -> None:
         """Drop them all: a later assignment reads them again."""
         self._until.clear()
+        metrics.HELD.set(0)

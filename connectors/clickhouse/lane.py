@@ -34,10 +34,11 @@ import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
 from confluent_kafka import Message
 
 from connectors.clickhouse.dead_letters import DeadLetters
-from connectors.clickhouse.decode import Decoded, Decoder
+from connectors.clickhouse.decode import Decoded
+from connectors.clickhouse.makers import RowMaker
 from connectors.clickhouse.records import Rejected, offset_of
 from connectors.clickhouse.store import OutcomeUnknownError, RowsRefusedError, Store
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from quantum.errors import FencedError, RetryError
 
 MAX_ROWS = 100_000
@@ -113,9 +114,9 @@ class Lane:
         When the oldest of them came, seconds of the sink's clock.
     """
 
-    spec: TableSpec
+    spec: TopicTable
     partition: int
-    decoder: Decoder
+    decoder: RowMaker
     store: Store
     dead_letters: DeadLetters
     end: int
@@ -132,6 +133,11 @@ class Lane:
 
     def __post_init__(self) -> None:
         self._seen = self._taken = self._dealt_with = self.end
+
+    @property
+    def seen(self) -> int:
+        """Offset of the last record that came; the table's end before the first."""
+        return self._seen
 
     def extend(self, records: list[Message], now: float) -> None:
         """Take records in the order of their offsets; those that the table has already are passed over.
@@ -226,7 +232,7 @@ class Lane:
         for attempt in range(_ATTEMPTS):
             failure: OutcomeUnknownError | None = None
             try:
-                self.store.append(self.spec, batch, f"{self.partition}:{self.end}:{attempt}")
+                self.store.append(self.spec, batch, f"{self.spec.token}{self.partition}:{self.end}:{attempt}")
             except OutcomeUnknownError as error:
                 failure = error
             found = self._end()

@@ -8,6 +8,7 @@ ROWS = Counter("quantum_sink_rows", "Rows stored.", ["table"])
 BATCHES = Counter("quantum_sink_batches", "Flushes of one partition.", ["table"])
 DEAD_LETTERS = Counter("quantum_sink_dead_letters", "Records that could not be kept.", ["topic"])
 TROUBLES = Counter("quantum_sink_troubles", "Times that the store was away, another sink wrote a partition, or a column was missing.")
+HELD = Gauge("quantum_sink_held_partitions", "Partitions that wait: their table lacks a column, or their topic ends before it.")
 FLUSH_SECONDS = Histogram(
     "quantum_sink_flush_seconds",
     "Time of one flush: insert and read back.",

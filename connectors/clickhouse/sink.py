@@ -7,22 +7,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import groupby
 
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.clickhouse import metrics
 from connectors.clickhouse.dead_letters import DeadLetters
-from connectors.clickhouse.decode import Decoder, TableBehindError
-from connectors.clickhouse.held import Held
-from connectors.clickhouse.lane import MAX_ROWS, Flushed, Lane, Load, RecordsNeededError
+from connectors.clickhouse.decode import TableBehindError
+from connectors.clickhouse.flights import Flights
+from connectors.clickhouse.held import HOLD_S, Held
+from connectors.clickhouse.lane import MAX_ROWS, Lane, RecordsNeededError
+from connectors.clickhouse.makers import row_maker
 from connectors.clickhouse.progress import Progress
+from connectors.clickhouse.records import offset_of
+from connectors.clickhouse.resume import Place, Resumption, Start
 from connectors.clickhouse.store import Store
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from connectors.kafka.config import client_config
-from quantum.errors import ConfigurationError, FencedError, RetryError
+from connectors.kafka.logs import Logs
+from quantum.errors import ConfigurationError, RetryError
 from schemas.codec import SchemaIds
 
 log = logging.getLogger(__name__)
@@ -33,8 +37,8 @@ _POLL_S = 0.1
 _BACKOFF_S = (0.2, 5.0)
 _MAX_BYTES = 96_000_000
 """Of records in memory, pending and on their way; where there are more, reading waits."""
-_FLUSHERS = 4
-"""They wait for the store most of the time."""
+_REFUSED_S = 10.0
+"""How long a partition whose topic ends before its table waits until both are looked at again."""
 _BEHIND_S = 2.0
 """Longest wait for a long block while there is more to read than has been read; short ones keep to the sink's delay."""
 _LONG = MAX_ROWS // 10
@@ -79,7 +83,7 @@ class Sink:
         self,
         bootstrap: str,
         group: str,
-        tables: Sequence[TableSpec],
+        tables: Sequence[TopicTable],
         client_factory: Callable[[], Client],
         ids: SchemaIds,
         dead_letters: DeadLetters,
@@ -90,9 +94,10 @@ class Sink:
     ) -> None:
         self._specs = {spec.topic: spec for spec in tables}
         if len(self._specs) != len(tables):
-            raise ConfigurationError("two tables for one topic", "give every topic one TableSpec")
+            raise ConfigurationError("two tables for one topic", "give every topic one table")
         self._store = Store(client_factory)
-        self._decoders = {spec.topic: Decoder(spec, ids, self._store.columns) for spec in tables}
+        self._resumption = Resumption(self._store, Logs(bootstrap))
+        self._makers = {spec.topic: row_maker(spec, ids, self._store) for spec in tables}
         self._dead_letters = dead_letters
         self._max_delay_s = max_delay_s
         self._stall_s = session_s / 3
@@ -101,7 +106,7 @@ class Sink:
             group_id=group,
             client_id=client_id,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="error",
             isolation_level="read_committed",
             partition_assignment_strategy="range",
             session_timeout_ms=int(session_s * 1000),
@@ -110,12 +115,11 @@ class Sink:
             fetch_queue_backoff_ms=20,
             fetch_wait_max_ms=100,
         )
-        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._lanes: dict[Place, Lane] = {}
         self._held = Held()
-        self._flights: dict[Future[Flushed | None], tuple[Lane, Load]] = {}
-        self._keep_records: set[tuple[str, int]] = set()
-        self._owned: list[TopicPartition] = []
-        self._flushers = ThreadPoolExecutor(_FLUSHERS, "flush")
+        self._flights = Flights(self._stalled)
+        self._keep_records: set[Place] = set()
+        self._owned: list[Place] = []
         self._disturbed = False
         self._behind = False
         self._trouble = 0
@@ -141,7 +145,7 @@ class Sink:
                 self._turn(consumer)
             self._end(consumer)
         finally:
-            self._flushers.shutdown(cancel_futures=True)
+            self._flights.close()
             self._store.close()
             consumer.close()
 
@@ -177,14 +181,14 @@ class Sink:
             self._wait(error)
             self._forget(consumer)
         self._progress.commit(consumer)
-        self._progress.measure(consumer, self._lanes.values(), {id(lane): load.count for lane, load in self._flights.values()})
+        self._progress.measure(consumer, self._lanes.values(), self._flights.counts())
 
     def _read(self, consumer: Consumer) -> list[Message]:
         """Poll; a long time since the last poll means that the partitions may be another's by now."""
         if self._flights and self._in_memory() > _MAX_BYTES:
-            wait(self._flights, _POLL_S, FIRST_COMPLETED)
+            self._flights.wait(_POLL_S, one=True)
             return []
-        stalled = time.monotonic() - self._last_poll > self._stall_s
+        stalled = self._stalled()
         messages = consumer.consume(_BATCH, 0)
         if not messages:
             first = consumer.poll(_POLL_S)
@@ -196,13 +200,17 @@ class Sink:
             self._disturbed = True
         return messages
 
+    def _stalled(self) -> bool:
+        return time.monotonic() - self._last_poll > self._stall_s
+
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._owned = [each for each in partitions if each.partition == 0 or not self._specs[each.topic].first_partition_only]
+        places = [(each.topic, each.partition) for each in partitions]
+        self._owned = [place for place in places if place[1] == 0 or not self._specs[place[0]].first_partition_only]
         self._disturbed = True
         consumer.assign([])
 
     def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        wait(self._flights, self._stall_s)  # the next owner then finds a table that does not move
+        self._flights.wait(self._stall_s)  # the next owner then finds a table that does not move
         self._owned = []
         self._disturbed = True
         consumer.unassign()
@@ -217,45 +225,47 @@ class Sink:
         self._lanes.clear()
         self._held.forget()
         self._progress.forget()
-        for future in self._flights:
-            future.cancel()
+        self._flights.cancel()
         if self._owned:
             consumer.assign([])
 
     def _begin(self, consumer: Consumer) -> None:
         """Make a lane for every partition owned, behind its table's end."""
-        lanes: dict[tuple[str, int], Lane] = {}
         try:
-            for topic in sorted({each.topic for each in self._owned}):
-                spec = self._specs[topic]
-                ends = self._store.ends(spec, [each.partition for each in self._owned if each.topic == topic])
-                for partition, end in ends.items():
-                    lanes[topic, partition] = self._lane(spec, partition, end)
+            starts = self._resumption.starts(self._specs, self._owned)
         except RetryError as error:
             self._wait(error)
             return
-        positions = [TopicPartition(topic, partition, lane.end + 1) for (topic, partition), lane in lanes.items()]
+        positions = [TopicPartition(*place, start.position) for place, start in starts.items()]
         consumer.assign(positions)
         consumer.resume(positions)  # one that was held is read again
-        self._lanes = lanes
+        for place, start in starts.items():
+            self._start(consumer, place, start)
         self._trouble = 0
-        log.info("carrying %d partitions", len(lanes))
+        log.info("carrying %d partitions", len(self._lanes))
 
-    def _lane(self, spec: TableSpec, partition: int, end: int) -> Lane:
-        keep = (spec.topic, partition) in self._keep_records
-        return Lane(spec, partition, self._decoders[spec.topic], self._store, self._dead_letters, end, keep)
+    def _start(self, consumer: Consumer, place: Place, start: Start) -> bool:
+        """Make a partition's lane, or have it wait where its topic ends before its table; returns whether it has a lane."""
+        if start.refused is not None:
+            self._held.hold(consumer, place, start.refused, _REFUSED_S)
+            return False
+        spec, partition = self._specs[place[0]], place[1]
+        self._lanes[place] = Lane(
+            spec, partition, self._makers[spec.topic], self._store, self._dead_letters, start.end, place in self._keep_records
+        )
+        return True
 
     def _hold(self, consumer: Consumer, lane: Lane, error: TableBehindError) -> None:
         del self._lanes[lane.spec.topic, lane.partition]
-        self._held.hold(consumer, (lane.spec.topic, lane.partition), error)
+        self._held.hold(consumer, (lane.spec.topic, lane.partition), error, HOLD_S)
 
     def _release(self, consumer: Consumer) -> None:
         """Read partitions that were held again, behind their tables' ends, when what they had on its way has ended."""
-        for place in self._held.due({(lane.spec.topic, lane.partition) for lane, _ in self._flights.values()}):
-            spec = self._specs[place[0]]
-            lane = self._lane(spec, place[1], self._store.ends(spec, [place[1]])[place[1]])
-            self._held.release(consumer, place, lane.end + 1)
-            self._lanes[place] = lane
+        due = self._held.due(self._flights.places)
+        if due:
+            for place, start in self._resumption.starts(self._specs, due).items():
+                if self._start(consumer, place, start):
+                    self._held.release(consumer, place, start.position)
 
     def _take(self, consumer: Consumer, messages: list[Message], now: float) -> None:
         """Hand messages to their lanes."""
@@ -266,11 +276,15 @@ class Sink:
             if error.fatal():
                 raise KafkaException(error)
             log.warning("Kafka: %s", error.str())
+            self._disturbed |= error.code() == KafkaError._AUTO_OFFSET_RESET  # the topic begins later, or ends earlier, than was seen
         first = 0
         for place, group in groupby(zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)):
             after = first + len(list(group))
             lane = self._lanes.get(place)  # type: ignore[arg-type]  # a message that is no error has a topic and a partition
-            if lane is not None:
+            if lane is not None and offset_of(messages[first]) <= lane.seen:
+                log.warning("%s, partition %s, goes back to offset %s: looking where it begins and ends", *place, messages[first].offset())
+                self._disturbed = True
+            elif lane is not None:
                 try:
                     lane.extend(messages[first:after], now)
                 except TableBehindError as error:
@@ -281,10 +295,10 @@ class Sink:
         """Send the lanes off that are due: old enough, long enough, or all when together they hold too much."""
         now = time.monotonic()
         full = everything or self._in_memory() > _MAX_BYTES
-        flying = {id(lane) for lane, _ in self._flights.values()}
+        flying = self._flights.counts()
         waiting = [lane for lane in self._lanes.values() if lane.count and id(lane) not in flying]
         due = [lane for lane in waiting if full or lane.count >= MAX_ROWS or now - lane.since >= self._delay(lane)]
-        records = sum(load.count for _, load in self._flights.values())
+        records = self._flights.records
         for lane in sorted(due, key=lambda lane: lane.since):
             if records >= _MAX_FLYING and not everything:
                 break
@@ -294,25 +308,19 @@ class Sink:
                 self._hold(consumer, lane, error)
                 continue
             records += load.count
-            self._flights[self._flushers.submit(self._flush_lane, lane, load)] = lane, load
+            self._flights.launch(lane, load)
 
     def _land(self, consumer: Consumer, *, everything: bool = False) -> None:
         """See what has become of what is on its way, where that is known by now; or wait until all of it is."""
-        trouble: RetryError | FencedError | None = None
-        for future in wait(self._flights, None if everything else 0).done:
-            lane, _ = self._flights.pop(future)
-            if future.cancelled():
-                continue
-            place = lane.spec.topic, lane.partition
-            try:
-                done = future.result()
-            except (RetryError, FencedError) as error:
-                trouble = error
-                if isinstance(error, RecordsNeededError):
+        trouble: Exception | None = None
+        for landed in self._flights.landed(everything=everything):
+            place = landed.lane.spec.topic, landed.lane.partition
+            if landed.trouble is not None:
+                trouble = landed.trouble
+                if isinstance(trouble, RecordsNeededError):
                     self._keep_records.add(place)
-                continue
-            if done is not None and self._lanes.get(place) is lane:
-                self._progress.reached(*place, done.next_offset)
+            elif landed.done is not None and self._lanes.get(place) is landed.lane:
+                self._progress.reached(*place, landed.done.next_offset)
         if trouble is not None:
             self._wait(trouble)
             self._forget(consumer)
@@ -323,20 +331,7 @@ class Sink:
 
     def _in_memory(self) -> int:
         """Return the bytes of what is in memory, to be stored or being stored."""
-        return sum(lane.size for lane in self._lanes.values()) + sum(load.size for _, load in self._flights.values())
-
-    def _flush_lane(self, lane: Lane, load: Load) -> Flushed | None:
-        """Flush a lane, unless the partitions may be another's by now: then the next turn sees the stall and begins anew."""
-        if time.monotonic() - self._last_poll > self._stall_s:
-            return None
-        with metrics.FLUSH_SECONDS.labels(lane.spec.table).time():
-            done = lane.flush(load)
-        metrics.ROWS.labels(lane.spec.table).inc(done.rows)
-        metrics.BATCHES.labels(lane.spec.table).inc()
-        if done.rejected:
-            metrics.DEAD_LETTERS.labels(lane.spec.topic).inc(done.rejected)
-            log.warning("%s: %d records cannot be kept; they are on %s", lane.spec.topic, done.rejected, lane.spec.dead_letters)
-        return done
+        return sum(lane.size for lane in self._lanes.values()) + self._flights.size
 
     def _wait(self, error: Exception) -> None:
         """Note a trouble and when to try again, later each time; polling goes on, so that the group keeps its member."""

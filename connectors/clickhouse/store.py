@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from connectors.clickhouse.arrays import to_ipc
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from quantum.errors import ConfigurationError, DeadLetterError, RetryError
 
 _ROWS_ARE_WRONG = frozenset({6, 26, 27, 32, 33, 38, 41, 43, 53, 69, 70, 72, 117, 321, 349, 407, 440, 441})
@@ -46,7 +46,7 @@ class Store:
         self._client: Client | None = None
         self._lock = threading.Lock()
 
-    def ends(self, spec: TableSpec, partitions: Iterable[int]) -> dict[int, int]:
+    def ends(self, spec: TopicTable, partitions: Iterable[int]) -> dict[int, int]:
         """Return the greatest offset in the table for each partition; -1 where it has none.
 
         Raises
@@ -57,21 +57,22 @@ class Store:
             The table is missing.
         """
         wanted = sorted(partitions)
-        sql = f"SELECT _partition, max(_offset) FROM {spec.name} WHERE _partition IN ({', '.join(map(str, wanted))}) GROUP BY _partition"
+        places = ", ".join(map(str, wanted))
+        sql = f"SELECT _partition, max(_offset) FROM {spec.name} WHERE _partition IN ({places}){spec.only} GROUP BY _partition"
         try:
             rows = self._ready().query(sql).result_rows
         except (ClickHouseError, HTTPError, OSError) as error:
             raise self._remedy(spec, error) from error
         return dict.fromkeys(wanted, -1) | {int(partition): int(offset) for partition, offset in rows}
 
-    def columns(self, spec: TableSpec) -> frozenset[str]:
+    def columns(self, spec: TopicTable) -> frozenset[str]:
         """Return the names of a table's columns; raises what ``ends`` raises."""
         try:
             return frozenset(str(row[0]) for row in self._ready().query(f"DESCRIBE TABLE {spec.name}").result_rows)
         except (ClickHouseError, HTTPError, OSError) as error:
             raise self._remedy(spec, error) from error
 
-    def append(self, spec: TableSpec, batch: pa.RecordBatch, token: str) -> None:
+    def append(self, spec: TopicTable, batch: pa.RecordBatch, token: str) -> None:
         """Store rows as one block: all of them or none.
 
         Parameters
@@ -113,7 +114,7 @@ class Store:
                 self._client = self._connect()
             return self._client
 
-    def _remedy(self, spec: TableSpec, error: Exception) -> RetryError | RowsRefusedError | ConfigurationError:
+    def _remedy(self, spec: TopicTable, error: Exception) -> RetryError | RowsRefusedError | ConfigurationError:
         code = getattr(error, "code", None)
         if code in _OUTCOME_IS_UNKNOWN:
             return OutcomeUnknownError(

@@ -15,7 +15,7 @@ from connectors.kafka.logs import Logs
 from connectors.registry.transfer import Transfer
 from infra.backup import layout, records
 from infra.backup.secrets import seal
-from infra.clickhouse.generate import specs
+from infra.clickhouse.generate import carried
 from ml.artefacts import ArtefactStore
 from processors.contracts import topic_specs
 from quantum.errors import DependencyError
@@ -95,7 +95,7 @@ def _backup(settings: Settings, folder: Path, target: Path, secrets: dict[str, b
     counts = logs.partitions()
     own = sorted(spec.name for spec in topic_specs(settings) if spec.name in counts)
     running = logs.readers(own)
-    tables = specs()
+    tables = carried()
     with closing(connect(settings)) as client:
         exporter = Exporter(client, Archive(folder / layout.HISTORY), cluster, logs.ids([spec.topic for spec in tables]))
         history = exporter.run(tables, "", "", progress)

@@ -27,7 +27,7 @@ from connectors.registry.transfer import Listing, Transfer
 from infra.backup import layout, records
 from infra.backup.backup import copy_models
 from infra.backup.secrets import unseal
-from infra.clickhouse.generate import specs
+from infra.clickhouse.generate import carried
 from infra.components.history import GROUP
 from ml.artefacts import ArtefactStore
 from processors.contracts import apply_tables
@@ -149,7 +149,7 @@ class Restore:
         apply_tables(self._settings)
         with closing(connect(self._settings)) as client:
             importer = Importer(client, self._history, self._logs, GROUP, same=frozenset(records.TOPICS))
-            done = importer.run(specs(), "", "", progress)
+            done = importer.run(carried(), "", "", progress)
         tell(f"{sum(done.rows.values()):,} rows of history")
         models = copy_models(ArtefactStore(self._folder / layout.MODELS), ArtefactStore(self._settings.folders.models))
         return Restored(

@@ -17,8 +17,10 @@ from typing import Any
 
 import msgspec
 
+from connectors.clickhouse import letters
 from connectors.clickhouse.migrate import FOLDER, migrations
 from connectors.clickhouse.tables import DATABASE
+from connectors.kafka.dead_letters import SUFFIX
 from infra.clickhouse.generate import specs
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
@@ -44,19 +46,19 @@ def dictionary(query: Query) -> str:
     query
         Asks a store that has every migration.
     """
-    kept = {spec.table: spec.topic for spec in specs()}
+    kept = {spec.table: f"Topic `{spec.topic}`" for spec in specs()}
     tables = {row[0]: row for row in query(_TABLES_SQL)}
     columns: dict[str, list[Described]] = {name: [] for name in tables}
     for table, name, kind, meaning in query(_COLUMNS_SQL):
         columns[table].append((name, kind, meaning))
     common = _common([columns[table] for table in kept])
     views = [name for name, row in tables.items() if row[1] == "View"]
-    lines = ["### Columns of every table", "", "Every table below has these as well.", "", *_rows(common)]
-    for table, topic in kept.items():
+    lines = ["### Columns of every table", "", f"Every table below has these as well, but for `{letters.TABLE}`.", "", *_rows(common)]
+    for table, topic in {**kept, letters.TABLE: f"Topics `<topic>{SUFFIX}`"}.items():
         _, engine, comment, order, partition, expiry = tables[table]
-        own = [column for column in columns[table] if column not in common]
+        own = [column for column in columns[table] if column not in common or table == letters.TABLE]
         expires = f"`{expiry}`" if expiry else "none, rows are kept"
-        lines += ["", f"### {table}", "", f"{comment} Topic `{topic}`.", ""]
+        lines += ["", f"### {table}", "", f"{comment} {topic}.", ""]
         parts = f"partition `{partition}`" if partition else "no partitions"
         lines += [f"{engine}; order `{order}`; {parts}; TTL {expires}.", "", *_rows(own)]
     for view in views:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from connectors.clickhouse.columns import BOOKKEEPING, columns_of
 from connectors.clickhouse.migrate import FOLDER, migrations
-from connectors.clickhouse.tables import BOOKKEEPING, DATABASE, TableSpec, add_column_sql, columns_of, create_sql
+from connectors.clickhouse.tables import DATABASE, TableSpec, add_column_sql, create_sql
 from infra.clickhouse.dictionary import own_store
 from infra.clickhouse.generate import spec_of
 from processors.topology import TOPICS

@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from connectors.clickhouse.tables import TableSpec, create_sql
+from connectors.clickhouse.letters import LetterTable, letters_of
+from connectors.clickhouse.tables import TableSpec, TopicTable, create_sql
 from processors.topology import TOPICS, Topic
 
 TABLES = Path(__file__).parent / "001_tables.sql"
@@ -22,12 +23,22 @@ _HEADER = (
 
 def spec_of(topic: Topic) -> TableSpec:
     """Return the table of a topic."""
-    return TableSpec(topic.name, topic.table, topic.record, topic.retention_ms, first_partition_only=topic.broadcast)
+    return TableSpec(topic.name, topic.table, topic.record, retention_ms=topic.retention_ms, first_partition_only=topic.broadcast)
 
 
 def specs() -> list[TableSpec]:
     """Return the tables of the topics that are kept."""
     return [spec_of(topic) for topic in TOPICS.values() if topic.kept]
+
+
+def letters() -> list[LetterTable]:
+    """Return what the table of dead letters has of each topic."""
+    return [letters_of(topic.name) for topic in TOPICS.values()]
+
+
+def carried() -> list[TopicTable]:
+    """Return all that the sinks carry: the topics that are kept, and the dead letters of all."""
+    return [*specs(), *letters()]
 
 
 def tables_sql() -> str:

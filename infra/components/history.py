@@ -9,7 +9,7 @@ from functools import partial
 from connectors.clickhouse.client import connect
 from connectors.clickhouse.dead_letters import KafkaDeadLetters
 from connectors.clickhouse.sink import Sink
-from infra.clickhouse.generate import specs
+from infra.clickhouse.generate import carried
 from processors.components import registry
 from quantum.settings import Settings
 
@@ -23,7 +23,7 @@ async def sink(settings: Settings, stop: asyncio.Event) -> None:
     carrier = Sink(
         settings.kafka,
         GROUP,
-        specs(),
+        carried(),
         partial(connect, settings),
         registry(settings),
         KafkaDeadLetters(settings.kafka),

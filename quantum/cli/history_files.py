@@ -17,9 +17,9 @@ from connectors.clickhouse.archive.export import Exporter
 from connectors.clickhouse.archive.layout import Archive
 from connectors.clickhouse.archive.load import Importer
 from connectors.clickhouse.client import connect
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from connectors.kafka.logs import Logs
-from infra.clickhouse.generate import specs
+from infra.clickhouse.generate import carried
 from infra.components.history import GROUP
 from infra.local.lock import file_lock
 from quantum.errors import ConfigurationError
@@ -70,8 +70,9 @@ def import_files(folder: Path, tables: tuple[str, ...], since: datetime | None, 
     Repeat it where it was interrupted.
     """
     settings = load()
+    names = [spec.part for spec in _chosen(tables)] if tables else []
     with import_lock(settings), closing(connect(settings)) as client, progress() as tell:
-        done = Importer(client, Archive(folder), Logs(settings.kafka), GROUP).run(specs(), _day(since), _day(until), tell, tables)
+        done = Importer(client, Archive(folder), Logs(settings.kafka), GROUP).run(carried(), _day(since), _day(until), tell, names)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(done), indent=2).decode())
         return
@@ -80,12 +81,15 @@ def import_files(folder: Path, tables: tuple[str, ...], since: datetime | None, 
         click.echo(f"{expired:,} rows are older than what their tables keep, and were passed over: read the files themselves", err=True)
 
 
-def _chosen(tables: tuple[str, ...]) -> list[TableSpec]:
-    known = {spec.table: spec for spec in specs()}
+def _chosen(tables: tuple[str, ...]) -> list[TopicTable]:
+    every = carried()
+    known = {spec.table for spec in every} | {spec.part for spec in every}
     unknown = [name for name in tables if name not in known]
     if unknown:
-        raise ConfigurationError(f"there is no table {', '.join(unknown)}", f"the tables are {', '.join(known)}")
-    return [known[name] for name in tables] if tables else list(known.values())
+        raise ConfigurationError(
+            f"there is no table {', '.join(unknown)}", f"the tables are {', '.join(dict.fromkeys(spec.table for spec in every))}"
+        )
+    return [spec for spec in every if not tables or spec.table in tables or spec.part in tables]
 
 
 @contextmanager

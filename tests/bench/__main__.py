@@ -19,6 +19,7 @@ from tests.bench.history import history
 from tests.bench.latency import latency
 from tests.bench.local_stack import stack
 from tests.bench.pipeline import pipeline
+from tests.bench.queries import queries
 from tests.bench.runtime import runtime
 from tests.bench.servers import Bench
 from tests.bench.stages import features, market, signals
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "features": features,
     "signals": signals,
     "history": history,
+    "queries": queries,
     "runtime": runtime,
     "avro": avro,
     "latency": latency,

@@ -14,7 +14,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from connectors.clickhouse import migrate
-from connectors.clickhouse.tables import Column, columns
+from connectors.clickhouse.columns import Column, columns
 from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
 from processors.topology import TOPICS

@@ -18,9 +18,10 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import Producer
 
 from connectors.clickhouse.client import open_client
+from connectors.clickhouse.columns import columns
 from connectors.clickhouse.decode import Decoder
 from connectors.clickhouse.lane import MAX_ROWS
-from connectors.clickhouse.tables import TableSpec, columns, create_sql
+from connectors.clickhouse.tables import TableSpec, create_sql
 from connectors.kafka.config import client_config
 from connectors.kafka.topics import TopicSpec, apply
 from connectors.registry.client import Registry

@@ -10,6 +10,8 @@ from itertools import count
 
 import msgspec
 
+from processors.governance.changes import base_of
+from processors.governance.defaults import default_policy
 from processors.market.consolidation import BPS
 from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
@@ -39,6 +41,7 @@ from schemas.positions.records import PortfolioExposure, PortfolioPosition, Port
 from schemas.record import Record
 from schemas.risk.records import RiskEvent, SizingDecided, TradeIntent
 from schemas.signals.records import SignalGenerated, SignalScore
+from schemas.universe.records import SymbolQuality
 from tests.integration.history_rows import Row, blank
 from tests.unit.market.frames import T0, frame, trade
 
@@ -253,6 +256,39 @@ class Story:
             gross = Decimal(step % 7 * 1_500)
             exposure = blank(PortfolioExposure, **common, event_id=f"exp-{step}", gross=gross, net=-gross / 2, margin=gross / 5)
             self._add("portfolio.exposure", exposure, delay_ms=6)
+
+    def universe(self) -> dict[str, list[Row]]:
+        """Return measurements, and policies whose universe follows them; at one time a person and a brain write the same version.
+
+        They are not among ``rows``: where the story is a platform's, its policies are a person's there.
+        """
+        start, rows = self.start + DAY, defaultdict[str, list[Row]](list)
+        scores = ((60, "ETHUSDT", 0.9), (240, "ETHUSDT", 0.25), (540, "ETHUSDT", 0.75), (540, "BTCUSDT", None), (720, "ETHUSDT", 0.5))
+        for second, symbol, score in scores:
+            at = start + second * SECOND
+            quality = blank(
+                SymbolQuality, event_ts=at, ingest_ts=at, account=ACCOUNT, symbol=symbol, venue=VENUE, event_id=f"{symbol}:{second}",
+                score=score, spread_score=score, weakest=None if score is None else "spread",
+            )  # fmt: skip
+            rows["universe.quality"].append(Row(quality, at))
+        first = default_policy(ACCOUNT, now_us=start, author="anna", universe=SYMBOLS)
+        left = "drawdown uses 60%; ETHUSDT left: score 0.25, least for its spread"
+        moved = "drawdown uses 0%; BTCUSDT left: no score; ETHUSDT joined: score 0.75, least for its spread"
+        changes = (
+            (0, 1, "anna", "first policy", ["BTCUSDT", "ETHUSDT"]),
+            (300, 2, "universe-brain", left, ["BTCUSDT"]),
+            (400, 3, "universe-brain", "lost against a person's", ["ETHUSDT"]),
+            (399, 3, "anna", "a look", ["BTCUSDT"]),
+            (600, 4, "ceo-brain+universe-brain", moved, ["ETHUSDT"]),
+        )
+        for second, version, author, reason, universe in changes:
+            at = start + second * SECOND
+            policy = msgspec.structs.replace(
+                first, event_id=f"policy:{version}:{author}", event_ts=at, ingest_ts=at, version=version, author=author, reason=reason,
+                universe=universe, base=None if author == "anna" else base_of(first),
+            )  # fmt: skip
+            rows["policy"].append(Row(policy, at))
+        return rows
 
     def ticks(self) -> list[MarketTick]:
         """Return the trades of the market."""

@@ -21,7 +21,7 @@ from connectors.clickhouse.client import connect
 from connectors.clickhouse.dead_letters import KafkaDeadLetters
 from connectors.clickhouse.sink import Sink
 from connectors.registry.client import Registry
-from infra.clickhouse.generate import specs
+from infra.clickhouse.generate import carried
 from infra.components.history import GROUP
 from infra.local.stack import Stack
 from processors.components import partitions_of, read_from, registry
@@ -83,15 +83,24 @@ class Platform:
                             )
                     producer.commit_transaction(30)
 
+    def write_letters(self) -> None:
+        """Write dead letters of two topics, each in a partition of its own."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka, "enable.idempotence": True})
+        for partition, name in enumerate(("market.tick", "trade.intent")):
+            for number in range(3):
+                headers = [("dlq.offset", b"%d" % number), ("dlq.stage", b"risk"), ("dlq.error", b"ValueError")]
+                producer.produce(TOPICS[name].dead_letters, b"\x00torn", b"key", partition, headers=list(headers))
+        producer.flush()
+
     def places(self) -> dict[str, set[tuple[int, int]]]:
         """Return partition and offset of every record that the history keeps, by table; one partition's of a broadcast topic."""
-        kept = {topic.name: topic for topic in TOPICS.values() if topic.kept}
+        kept = {spec.topic: spec for spec in carried()}
         starts = {
-            (topic.name, partition): OFFSET_BEGINNING
-            for topic in kept.values()
-            for partition in range(1 if topic.broadcast else self.settings.partitions)
+            (spec.topic, partition): OFFSET_BEGINNING
+            for spec in kept.values()
+            for partition in range(1 if spec.first_partition_only else self.settings.partitions)
         }
-        found: dict[str, set[tuple[int, int]]] = {topic.table: set() for topic in kept.values()}
+        found: dict[str, set[tuple[int, int]]] = {spec.table: set() for spec in kept.values()}
         for message in read_from(self.settings.kafka, starts):
             found[kept[message.topic() or ""].table].add((message.partition() or 0, message.offset() or 0))
         return found
@@ -126,7 +135,7 @@ class Platform:
             try:
                 with registry(settings) as ids:
                     dead = KafkaDeadLetters(settings.kafka)
-                    Sink(settings.kafka, GROUP, specs(), partial(connect, settings), ids, dead).run(stop)
+                    Sink(settings.kafka, GROUP, carried(), partial(connect, settings), ids, dead).run(stop)
             except BaseException as error:  # noqa: BLE001 - handed to the test
                 failures.append(error)
 
@@ -150,11 +159,21 @@ class Platform:
             "QUANTUM_CLICKHOUSE": self.settings.clickhouse,
         }
 
+    def whole_environment(self) -> dict[str, str]:
+        """Return the environment of a process of this home."""
+        return {**os.environ, **self.environment()}
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        """Return the words of a command in a process of its own."""
+        return [sys.executable, "-m", "quantum", *arguments]
+
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command of this home in a process of its own."""
-        values = {**os.environ, **self.environment(), **environment}
-        command = [sys.executable, "-m", "quantum", *arguments]
-        return subprocess.Popen(command, env=values, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        values = {**self.whole_environment(), **environment}
+        return subprocess.Popen(
+            self.command(*arguments), env=values, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def run(self, *arguments: str, **environment: str) -> Result:
         """Run a command of this home in this process."""
@@ -163,4 +182,4 @@ class Platform:
 
 def tables() -> Iterable[str]:
     """Return the names of the history's tables."""
-    return [spec.table for spec in specs()]
+    return dict.fromkeys(spec.table for spec in carried())

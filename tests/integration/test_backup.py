@@ -26,7 +26,7 @@ from connectors.kafka.placement import Entry, LogWriter, entry_of
 from connectors.kafka.topics import TopicSpec, apply
 from connectors.registry.transfer import Transfer
 from infra.backup.records import TOPICS as DECIDED
-from infra.clickhouse.generate import specs
+from infra.clickhouse.generate import carried
 from infra.components.history import GROUP
 from ml.artefacts import Artefact, ArtefactStore, Manifest, sha256_of
 from processors.components import read_from
@@ -82,6 +82,7 @@ def test_a_platform_is_made_again_and_goes_on(homes: tuple[Platform, Platform], 
     # New records come, and a person changes the policy that was restored.
     before = {table: target.stored(table) for table in tables()}
     target.write(_records())
+    target.write_letters()
     changed = target.run("policy", "set-mode", "REDUCE_ONLY", "--author", "bob", "--reason", "third")
     assert changed.exit_code == 0, changed.stderr
     target.carry()
@@ -166,7 +167,7 @@ def test_columns_that_differ(homes: tuple[Platform, Platform], tmp_path: Path) -
     assert source.stored(table) == []
     _rewrite(folder, table, lambda rows: rows.drop_columns(["mood", "event_id"]))  # as if it were older than the field
     importer = Importer(source.client, Archive(folder), Logs(source.settings.kafka), GROUP, now=lambda: time.time() + YEAR_S)
-    late = importer.run(specs(), "", "", lambda *_: None)  # when the table would drop these rows at once
+    late = importer.run(carried(), "", "", lambda *_: None)  # when the table would drop these rows at once
     assert (late.rows, late.expired) == ({table: 0}, {table: before.num_rows})
     done = source.run("history", "import", str(folder))
     assert done.exit_code == 0, done.stderr
@@ -251,6 +252,7 @@ def _fill(source: Platform) -> None:
     """Give a platform a history, a model and a policy."""
     source.declare()
     source.write(_records())
+    source.write_letters()
     store = ArtefactStore(source.home.models)
     store.save(Artefact(blank(Manifest, model="xgb", version="v1", sha256=sha256_of(MODEL)), MODEL))
     for command in (

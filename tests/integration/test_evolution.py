@@ -20,7 +20,7 @@ import fastavro
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from msgspec.structs import replace
 
 from connectors.clickhouse import migrate
@@ -28,6 +28,7 @@ from connectors.clickhouse.client import open_client
 from connectors.kafka.config import client_config
 from connectors.kafka.topics import apply, prepare_coordinators
 from connectors.registry.client import Registry
+from connectors.registry.transfer import Transfer
 from infra.local.stack import Stack
 from processors.app import application_id
 from processors.components import read_all, read_from
@@ -42,7 +43,9 @@ from schemas.record import Record
 from tests.unit.test_codec import TICK
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
-WORKERS = {"sink": ("component", "sink"), "learning": ("worker", "learning")}
+STAGES = {"market.tick": "exits", "trade.closed": "learning"}
+"""A stage that reads the topic."""
+WORKERS = {"sink": ("component", "sink"), **{stage: ("worker", stage) for stage in STAGES.values()}}
 TRADE = TradeClosed(
     event_id="", event_ts=1_700_000_000_000_000, ingest_ts=1_700_000_000_000_000, account="paper", symbol="BTCUSDT", venue="binance-usdm",
     position_id="p", strategy="s", signal_id=None, side=PositionSide.LONG, quantity=Decimal(1), entry_price=Decimal(10),
@@ -123,10 +126,11 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     at = servers.up()
     made = Settings(home=home.root, kafka=at.kafka, registry=at.registry, clickhouse=at.clickhouse, partitions=2)
     # All of the topology's topics are twice as many, and take as long as the test: those of what runs here are enough.
-    nodes = NODES["learning"]
-    wanted = {name for name, topic in TOPICS.items() if topic.kept} | {*nodes.reads, *nodes.writes}
-    wanted |= {TOPICS[name].dead_letters for name in (*nodes.reads, *NEW)}
-    apply(made.kafka, [spec for spec in topic_specs(made) if spec.name in wanted or application_id("learning") in spec.name])
+    stages = [NODES[stage] for stage in STAGES.values()]
+    wanted = {name for name, topic in TOPICS.items() if topic.kept} | {name for node in stages for name in (*node.reads, *node.writes)}
+    wanted |= {TOPICS[name].dead_letters for node in stages for name in node.reads}
+    own = [application_id(stage) for stage in STAGES.values()]
+    apply(made.kafka, [spec for spec in topic_specs(made) if spec.name in wanted or any(name in spec.name for name in own)])
     prepare_coordinators(made.kafka)
     apply_tables(made)
     with Registry(made.registry) as registry:
@@ -148,7 +152,7 @@ def call(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def workers(settings: Settings) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """A sink and a stage that reads one of the topics; what they say is in the home."""
+    """A sink, and of each topic a stage that reads it; what they say is in the home."""
     started = {}
     for name, arguments in WORKERS.items():
         with (settings.home / f"{name}.log").open("wb") as log:
@@ -157,7 +161,7 @@ def workers(settings: Settings) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     yield started
     for process in started.values():
         process.send_signal(signal.SIGTERM)
-    assert [process.wait(timeout=20) for process in started.values()] == [0, 0]
+    assert [process.wait(timeout=20) for process in started.values()] == [0] * len(started)
 
 
 @pytest.fixture
@@ -243,10 +247,22 @@ def test_a_field_comes_while_everything_runs(
 
     until(rewarded, workers, "the stage has not read all trades")
     assert sorted(rewards) == sorted(f"{event_id}:reward" for event_id in sent["trade.closed"])
+    until(lambda: all(_read_to_its_end(settings, topic) for topic in NEW), workers, "a stage has not read all records")
     letters = {(TOPICS[topic].dead_letters, partition): 0 for topic in NEW for partition in range(settings.partitions)}
     assert list(read_from(settings.kafka, letters)) == []
     assert {name: process.poll() for name, process in workers.items()} == dict.fromkeys(WORKERS), "all of them are the first ones"
     client.close()
+
+
+def _read_to_its_end(settings: Settings, topic: str) -> bool:
+    """Whether the topic's stage has committed all of it."""
+    consumer = Consumer(client_config(settings.kafka, group_id=application_id(STAGES[topic])))
+    try:
+        places = [TopicPartition(topic, partition) for partition in range(settings.partitions)]
+        ends = [consumer.get_watermark_offsets(place, 10)[1] for place in places]
+        return min(ends) > 0 and [place.offset for place in consumer.committed(places, 10)] == ends
+    finally:
+        consumer.close()
 
 
 def _rows_are_the_records(client: Client, topic: str, ids: list[str], first: int) -> None:
@@ -308,3 +324,24 @@ def test_what_cannot_be_applied_is_named_with_its_remedy(settings: Settings, lat
     assert [what for (subject, _), what in found.items() if subject == "market.funding-value"] == ["is gone"]
     assert found[("trade.closed-value", "note")] == "has no column"
     assert states["trade.closed-value"]["problems"][0]["remedy"].startswith("write its migration: python -m infra.clickhouse.evolve")
+
+    # What is refused is refused whole: a migration that could be applied, and schemas without a fault, wait with the others.
+    (later["migrations"] / "900_fine.sql").write_text("CREATE TABLE IF NOT EXISTS quantum.fine (n UInt8) ENGINE = MergeTree ORDER BY n;")
+    before = _declared(settings)
+    applied = call(settings, "quantum", "schemas", "apply", *folders)
+    assert applied.returncode == 1, applied.stdout
+    assert (applied.stdout, "Traceback" in applied.stderr) == ("", False)
+    for subject, state in states.items():
+        for problem in state["problems"]:
+            (said,) = [line for line in applied.stderr.splitlines() if line.startswith(f"{subject}: field {problem['field']} ")]
+            assert problem["what"] in said
+            assert problem["remedy"] in said
+    assert _declared(settings) == before
+
+
+def _declared(settings: Settings) -> tuple[Any, ...]:
+    """Return what the registry and the store have been told: every version of every subject, and every column of every table."""
+    client = open_client(settings.clickhouse)
+    found = client.query("SELECT table, name, type FROM system.columns WHERE database = 'quantum' ORDER BY ALL").result_rows
+    client.close()
+    return Transfer(settings.registry).listing(), found

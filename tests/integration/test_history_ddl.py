@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.clickhouse import migrate
+from connectors.clickhouse.columns import columns
 from connectors.clickhouse.decode import Decoder
 from connectors.clickhouse.store import Store
-from connectors.clickhouse.tables import TableSpec, add_column_sql, columns, create_sql
+from connectors.clickhouse.tables import TableSpec, add_column_sql, create_sql
 from infra.clickhouse.generate import specs
 from quantum.errors import ConfigurationError
 from schemas.codec import RecordCodec, schema_text

@@ -62,6 +62,8 @@ COLUMNS = {
     (20, 0): "fill_ts symbol side fill_price intent_id verdict sizing_id leverage binding_cap decision_id decision signal_id direction "
     "confidence regime features_id models model_sha256 bar_close_ts first_trade_id last_trade_id",
     (20, 1): "event_ts trade_id price quantity side",
+    (21, 0): "event_ts symbol change why author score weakest volume_score depth_score spread_score volatility_score data_score",
+    (21, 1): "symbol event_ts score quote_volume depth_notional spread_bps volatility missing_share stale_share lost_share",
 }  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def client(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     migrate.apply(opened)
     opened.close()
     opened = process.client()
-    for topic, rows in story.rows.items():
+    for topic, rows in (story.rows | story.universe()).items():
         store(opened, topic, rows)
     yield opened
     opened.close()
@@ -123,8 +125,8 @@ def fills(story: Story) -> list[ExecutionResult]:
     return [result for result in of(story, "execution.result", ExecutionResult) if result.trade_id is not None]
 
 
-def test_there_are_twenty_questions_and_every_block_of_sql_is_one_of_theirs() -> None:
-    assert {number for number, _ in QUESTIONS} == set(range(1, 21))
+def test_there_are_twenty_one_questions_and_every_block_of_sql_is_one_of_theirs() -> None:
+    assert {number for number, _ in QUESTIONS} == set(range(1, 22))
     assert PAGE.read_text().count("```sql\n") == len(QUESTIONS)
     assert QUESTIONS.keys() == COLUMNS.keys()
 
@@ -357,3 +359,23 @@ def test_a_block_that_is_stored_again_is_counted_once(client: Client, story: Sto
     assert {key: client.query(QUESTIONS[key]).result_rows for key in before} == before
     engines = client.query("SELECT DISTINCT engine FROM system.tables WHERE database = 'quantum'").result_rows
     assert {engine for (engine,) in engines} == {"MergeTree", "View"}
+
+
+def test_the_universe_and_why_it_changed(client: Client, story: Story) -> None:
+    rows = ask(client, 21)
+    start = story.start + DAY
+    assert [(micros(row["event_ts"]) - start, row["symbol"], row["change"], row["why"], row["author"]) for row in rows] == [
+        (0, "BTCUSDT", "JOINED", "first policy", "anna"),
+        (0, "ETHUSDT", "JOINED", "first policy", "anna"),
+        (300 * SECOND, "ETHUSDT", "LEFT", "ETHUSDT left: score 0.25, least for its spread", "universe-brain"),
+        # A person's policy and a brain's of one version: the person's counts, and the brain writes its own anew.
+        (600 * SECOND, "BTCUSDT", "LEFT", "BTCUSDT left: no score", "ceo-brain+universe-brain"),
+        (600 * SECOND, "ETHUSDT", "JOINED", "ETHUSDT joined: score 0.75, least for its spread", "ceo-brain+universe-brain"),
+    ]
+    assert [(row["score"], row["spread_score"], row["weakest"]) for row in rows] == [
+        (None, None, None), (None, None, None), (0.25, 0.25, "spread"), (None, None, None), (0.75, 0.75, "spread"),
+    ]  # fmt: skip
+    assert {row["symbol"]: (micros(row["event_ts"]) - start, row["score"]) for row in ask(client, 21, 1)} == {
+        "BTCUSDT": (540 * SECOND, None),
+        "ETHUSDT": (720 * SECOND, 0.5),
+    }

@@ -27,7 +27,7 @@ from connectors.clickhouse.archive.layout import (
 )
 from connectors.clickhouse.archive.rows import TableRows
 from connectors.clickhouse.migrate import applied
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from quantum.errors import DependencyError, RetryError
 from quantum.revision import revision
 
@@ -81,7 +81,7 @@ class Exporter:
         self._topics = topics
         self._written = self._kept = self._rows = 0
 
-    def run(self, specs: Sequence[TableSpec], since: str, until: str, progress: Progress) -> Exported:
+    def run(self, specs: Sequence[TopicTable], since: str, until: str, progress: Progress) -> Exported:
         """Export tables.
 
         Parameters
@@ -107,15 +107,15 @@ class Exporter:
         except OSError as error:
             raise DependencyError(f"{self._archive.folder} cannot be written: {error}", "free space, or name another folder") from error
 
-    def _run(self, specs: Sequence[TableSpec], since: str, until: str, progress: Progress) -> Exported:
+    def _run(self, specs: Sequence[TopicTable], since: str, until: str, progress: Progress) -> Exported:
         tables = [TableRows(self._client, spec) for spec in specs]
-        before = {table.spec.table: self._before(table.spec) for table in tables}
+        before = {table.spec.part: self._before(table.spec) for table in tables}
         (self._archive.folder / MANIFEST).unlink(missing_ok=True)
         for left in self._archive.folder.glob("*/.*"):  # by an export that was killed
             left.unlink()
         ends = [table.ends() for table in tables]  # of all tables at nearly one moment
         for table, last in zip(tables, ends, strict=True):
-            self._table(table, last, before[table.spec.table], since, until, progress)
+            self._table(table, last, before[table.spec.part], since, until, progress)
         whole = {path.parent.name: self._whole(path) for path in sorted(self._archive.folder.glob(f"*/{MANIFEST}"))}
         write(
             self._archive.folder / MANIFEST,
@@ -129,11 +129,11 @@ class Exporter:
         )
         return Exported(folder=str(self._archive.folder), tables=whole, written=self._written, kept=self._kept, rows_written=self._rows)
 
-    def _before(self, spec: TableSpec) -> TableManifest:
+    def _before(self, spec: TopicTable) -> TableManifest:
         """Return what the archive has of a table; nothing where it is new."""
         topic_id = self._topics.get(spec.topic, "")
-        path = self._archive.table_file(spec.table)
-        new = TableManifest(table=spec.table, topic=spec.topic, cluster=self._cluster, topic_id=topic_id, columns={}, days={}, files={})
+        path = self._archive.table_file(spec.part)
+        new = TableManifest(table=spec.part, topic=spec.topic, cluster=self._cluster, topic_id=topic_id, columns={}, days={}, files={})
         if not path.exists():
             return new
         found = read(path, TableManifest)
@@ -142,7 +142,7 @@ class Exporter:
         return found
 
     def _table(self, table: TableRows, ends: Mapping[int, int], before: TableManifest, since: str, until: str, progress: Progress) -> None:
-        name = table.spec.table
+        name = table.spec.part
         held = table.days(ends)
         aged = {day for day, spans in before.days.items() if _fewer(held.get(day, {}), spans)}
         days = {**held, **{day: before.days[day] for day in aged}}
@@ -170,7 +170,7 @@ class Exporter:
 
     def _write(self, table: TableRows, day: str, spans: Spans, names: list[str]) -> DayFile:
         """Write the file of a day, whole or not at all."""
-        path = self._archive.file(table.spec.table, day)
+        path = self._archive.file(table.spec.part, day)
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         rows = 0
@@ -187,7 +187,7 @@ class Exporter:
             expected = sum(span.rows for span in spans.values())
             if rows != expected:
                 raise RetryError(
-                    f"{table.spec.table} had {expected} rows on {day} and gives {rows}: rows expire meanwhile", "repeat the export"
+                    f"{table.spec.part} had {expected} rows on {day} and gives {rows}: rows expire meanwhile", "repeat the export"
                 )
             entry = DayFile(bytes=aside.stat().st_size, sha256=sha256_of(aside), spans=spans)
             _sync(aside)

@@ -18,23 +18,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
 import pyarrow.compute as pc  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from clickhouse_connect.driver.client import Client
 
 from connectors.clickhouse.archive.admission import Admission, Place
 from connectors.clickhouse.archive.compare import blocks, lacking_of
 from connectors.clickhouse.archive.export import Progress
-from connectors.clickhouse.archive.layout import Archive, ArchiveError, DayFile, TableManifest, damaged
-from connectors.clickhouse.archive.rows import MARKED, TableRows
+from connectors.clickhouse.archive.layout import Archive, ArchiveError
+from connectors.clickhouse.archive.plan import Planner, TablePlan
+from connectors.clickhouse.archive.rows import TableRows
 from connectors.clickhouse.store import OutcomeUnknownError, RowsRefusedError, Store
-from connectors.clickhouse.tables import TableSpec
+from connectors.clickhouse.tables import TopicTable
 from connectors.kafka.logs import Bounds, Logs
 from connectors.kafka.placement import LogWriter
 from quantum.errors import ConfigurationError, RetryError
@@ -42,7 +39,6 @@ from quantum.errors import ConfigurationError, RetryError
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
-_DAY_S = 86_400
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,46 +63,6 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     expired: dict[str, int]
     files: int
     advanced: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to be done for one file.
-
-    Attributes
-    ----------
-    day, entry
-        The file.
-    path
-        Where it is.
-    lacking
-        Partitions of which the table lacks rows, and how many of them it has.
-    """
-
-    day: str
-    entry: DayFile
-    path: Path
-    lacking: dict[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _TablePlan:
-    """What is to be done for one table; ``expired`` are the days that it would drop by age."""
-
-    rows: TableRows
-    manifest: TableManifest
-    files: list[_Plan]
-    expired: list[str]
-
-    @property
-    def days(self) -> list[str]:
-        """All of its days."""
-        return [*self.expired, *(file.day for file in self.files)]
-
-    @property
-    def partitions(self) -> list[int]:
-        """The partitions that its rows are of."""
-        return sorted({partition for day in self.days for partition in self.manifest.files[day].spans})
 
 
 class Importer:
@@ -142,10 +98,10 @@ class Importer:
         self._logs = logs
         self._sink_group = sink_group
         self._same = same
-        self._now = now
+        self._planner = Planner(client, archive, now)
         self._store = Store(lambda: client)
 
-    def run(self, specs: Sequence[TableSpec], since: str, until: str, progress: Progress, tables: Sequence[str] = ()) -> Imported:
+    def run(self, specs: Sequence[TopicTable], since: str, until: str, progress: Progress, tables: Sequence[str] = ()) -> Imported:
         """Import tables.
 
         Parameters
@@ -168,7 +124,7 @@ class Importer:
         RetryError
             The store or Kafka does not answer: repeat it.
         """
-        plans = self._plans(self._chosen(specs, tables), since, until, progress)
+        plans = self._planner.plans(self._planner.chosen(specs, tables), since, until, progress)
         admission = self._admission(plans)
         if admission.barred:
             lines = "\n  ".join(admission.barred)
@@ -191,72 +147,7 @@ class Importer:
             advanced=len(admission.advance),
         )
 
-    def _chosen(self, specs: Sequence[TableSpec], tables: Sequence[str]) -> list[TableSpec]:
-        known = {spec.table: spec for spec in specs}
-        whole = self._archive.manifest().tables
-        wanted = list(tables) or list(whole)
-        for names, has_not in ((whole, f"{self._archive.folder} has"), (known, "this version has")):
-            missing = [name for name in wanted if name not in names]
-            if missing:
-                raise ArchiveError(f"{has_not} no table {', '.join(missing)}", "name others with --table, or use the version that wrote it")
-        return [known[name] for name in wanted]
-
-    def _plans(self, specs: Sequence[TableSpec], since: str, until: str, progress: Progress) -> list[_TablePlan]:
-        whole = self._archive.manifest().tables
-        chosen: list[tuple[TableRows, TableManifest, list[str]]] = []
-        for spec in specs:
-            manifest = self._archive.table(spec.table, whole[spec.table])
-            days = [day for day in sorted(manifest.files) if day >= since and (not until or day <= until)]
-            chosen.append((TableRows(self._client, spec), manifest, days))
-        total = sum(manifest.files[day].rows for _, manifest, days in chosen for day in days)
-        done = 0
-        for rows, manifest, days in chosen:
-            names = rows.columns()
-            for day in days:
-                self._archive.check(manifest.table, day, manifest.files[day])
-                self._fits(self._archive.file(manifest.table, day), manifest.table, names)
-                done += manifest.files[day].rows
-                progress("checking", done, total)
-        plans = []
-        for rows, manifest, days in chosen:
-            expired = [day for day in days if self._age(rows.spec, day) >= _DAY_S]
-            files = self._files(rows, manifest, [day for day in days if day not in expired])
-            plans.append(_TablePlan(rows, manifest, files, expired))
-        return plans
-
-    def _age(self, spec: TableSpec, day: str) -> float:
-        """Return how long ago the first moment of a day became older than what a table keeps, seconds; below 0 while it has not."""
-        if spec.retention_ms is None:
-            return -1.0
-        return self._now() - datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp() - spec.retention_ms / 1000
-
-    def _fits(self, path: Path, table: str, names: Mapping[str, str]) -> None:
-        """Refuse a file with columns that the table lacks; the table's other columns get their defaults."""
-        try:
-            found = pq.read_schema(path).names
-        except (pa.ArrowException, OSError) as error:
-            raise damaged(path, str(error)) from error
-        unknown = [name for name in found if name not in names]
-        if unknown:
-            raise ArchiveError(
-                f"{path} has columns that {table} lacks: {', '.join(unknown)}",
-                "bring the table to the version that wrote the file: quantum schemas apply, with that version or a later one",
-            )
-        missing = [name for name in MARKED if name not in found]
-        if missing:
-            raise damaged(path, f"it lacks {', '.join(missing)}")
-
-    def _files(self, rows: TableRows, manifest: TableManifest, days: list[str]) -> list[_Plan]:
-        ends = rows.ends()
-        plans = []
-        for day in days:
-            entry, path = manifest.files[day], self._archive.file(manifest.table, day)
-            beyond = {partition: 0 for partition, span in entry.spans.items() if ends.get(partition, -1) < span.first}
-            within = {partition: span for partition, span in entry.spans.items() if partition not in beyond}
-            plans.append(_Plan(day, entry, path, beyond | lacking_of(rows, path, within)))
-        return plans
-
-    def _admission(self, plans: list[_TablePlan]) -> Admission:
+    def _admission(self, plans: list[TablePlan]) -> Admission:
         admission = Admission()
         ids = self._logs.ids([plan.manifest.topic for plan in plans])
         cluster = self._logs.cluster()
@@ -283,7 +174,7 @@ class Importer:
                 admission.consider(place, manifest.days, plan.days)
         return admission
 
-    def _table(self, plan: _TablePlan, progress: Progress) -> int:
+    def _table(self, plan: TablePlan, progress: Progress) -> int:
         total = sum(file.entry.rows for file in plan.files)
         stored = done = 0
         for file in plan.files:
@@ -293,7 +184,7 @@ class Importer:
                 if not lacking:
                     break
                 self._file(plan.rows, file.path, lacking, attempt)
-                if self._age(plan.rows.spec, file.day) > 0:  # its first rows may be dropped by now
+                if self._planner.age_s(plan.rows.spec, file.day) > 0:  # its first rows may be dropped by now
                     lacking = {}
                     break
                 # Read back: a block whose sender was killed may be there by now, one that was acknowledged by an engine that was
@@ -317,7 +208,7 @@ class Importer:
             if not block.num_rows:
                 continue
             # The table takes a token once: an import that was killed may still have the same block on its way.
-            token = f"import:{partition}:{offsets[0]}:{offsets[-1]}:{pc.sum(offsets)}:{attempt}"
+            token = f"import:{rows.spec.token}{partition}:{offsets[0]}:{offsets[-1]}:{pc.sum(offsets)}:{attempt}"
             try:
                 self._store.append(rows.spec, block, token)
             except OutcomeUnknownError as error:

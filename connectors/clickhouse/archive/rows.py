@@ -12,7 +12,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
 from connectors.clickhouse.archive.layout import Span, Spans
-from connectors.clickhouse.tables import TableSpec, columns
+from connectors.clickhouse.tables import TopicTable
 from quantum.errors import ConfigurationError, RetryError
 
 MARKED = ("_partition", "_offset", "_timestamp", "_traceparent")
@@ -41,10 +41,10 @@ class TableRows:
         The table.
     """
 
-    def __init__(self, client: Client, spec: TableSpec) -> None:
+    def __init__(self, client: Client, spec: TopicTable) -> None:
         self.spec = spec
         self._client = client
-        self._binary = {column.name for column in columns(spec.record) if column.arrow == pa.binary()}
+        self._binary = {column.name for column in spec.columns if column.arrow == pa.binary()}
         self._piece_rows = 0
 
     def columns(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class TableRows:
 
     def ends(self) -> dict[int, int]:
         """Return the greatest offset of every partition that has rows."""
-        sql = f"SELECT _partition, max(_offset) FROM {self.spec.name} GROUP BY _partition"
+        sql = f"SELECT _partition, max(_offset) FROM {self.spec.name} WHERE 1{self.spec.only} GROUP BY _partition"
         return {int(partition): int(last) for partition, last in self._rows(sql)}
 
     def days(self, ends: Mapping[int, int]) -> dict[str, Spans]:
@@ -63,7 +63,7 @@ class TableRows:
             places = " OR ".join(f"(_partition = {partition} AND _offset <= {last})" for partition, last in ends.items())
             sql = (
                 f"SELECT toString(toDate(_timestamp, 'UTC')) AS day, _partition, count(), min(_offset), max(_offset), {_MARK} "
-                f"FROM {self.spec.name} WHERE {places} GROUP BY day, _partition ORDER BY day, _partition"
+                f"FROM {self.spec.name} WHERE ({places}){self.spec.only} GROUP BY day, _partition ORDER BY day, _partition"
             )
             for day, partition, *rest in self._rows(sql):
                 found.setdefault(str(day), {})[int(partition)] = _span(rest)
@@ -74,13 +74,14 @@ class TableRows:
         places = " OR ".join(f"(_partition = {partition} AND _offset BETWEEN {s.first} AND {s.last})" for partition, s in spans.items())
         sql = (
             f"SELECT _partition, count(), min(_offset), max(_offset), {_MARK} FROM {self.spec.name} "
-            f"WHERE {places} GROUP BY _partition ORDER BY _partition"
+            f"WHERE ({places}){self.spec.only} GROUP BY _partition ORDER BY _partition"
         )
         return {int(partition): _span(rest) for partition, *rest in self._rows(sql)}
 
     def marks(self, partition: int, first: int, last: int) -> pa.Table:
         """Return the columns ``MARKED`` of the rows between two offsets, in order of offset."""
-        return self._arrow(f"SELECT {', '.join(MARKED)} FROM {self.spec.name} WHERE {_between(partition, first, last)} ORDER BY _offset")
+        where = self._between(partition, first, last)
+        return self._arrow(f"SELECT {', '.join(MARKED)} FROM {self.spec.name} WHERE {where} ORDER BY _offset")
 
     def pieces(self, day: str, spans: Spans, names: list[str]) -> Iterator[pa.Table]:
         """Give the rows of a day in order of partition and offset, some tens of megabytes at a time.
@@ -102,7 +103,8 @@ class TableRows:
             step = self._size()
             while first <= span.last:
                 last = min(first + step - 1, span.last)
-                sql = f"SELECT {listed} FROM {self.spec.name} WHERE {_between(partition, first, last)} AND {within} ORDER BY _offset"
+                where = self._between(partition, first, last)
+                sql = f"SELECT {listed} FROM {self.spec.name} WHERE {where} AND {within} ORDER BY _offset"
                 try:
                     piece = self._arrow(sql)
                 except ClickHouseError as error:
@@ -113,6 +115,9 @@ class TableRows:
                 if piece.num_rows:
                     yield self._typed(piece)
                 first = last + 1
+
+    def _between(self, partition: int, first: int, last: int) -> str:
+        return f"_partition = {partition} AND _offset BETWEEN {first} AND {last}{self.spec.only}"
 
     def _typed(self, piece: pa.Table) -> pa.Table:
         """Return rows with what is bytes as bytes: the store tells text and bytes apart as little as its columns do."""
@@ -148,10 +153,6 @@ class TableRows:
         if getattr(error, "code", None) in _UNKNOWN_TABLE:
             return ConfigurationError(f"the store has no table {self.spec.name}", "quantum schemas apply")
         return RetryError(f"{self.spec.name} could not be read: {error}", "see quantum status")
-
-
-def _between(partition: int, first: int, last: int) -> str:
-    return f"_partition = {partition} AND _offset BETWEEN {first} AND {last}"
 
 
 def _span(values: list[Any]) -> Span:

@@ -11,8 +11,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from connectors.clickhouse.columns import columns
 from connectors.clickhouse.lane import MAX_ROWS
-from connectors.clickhouse.tables import TableSpec, columns
+from connectors.clickhouse.tables import TableSpec
 from connectors.kafka.config import client_config
 from quantum.home import Endpoints
 from schemas.codec import schema_text

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.clickhouse.bulk import BulkReader
+from connectors.clickhouse.columns import BOOKKEEPING, columns
 from connectors.clickhouse.decode import Decoded, Decoder, TableBehindError
 from connectors.clickhouse.records import offset_of
-from connectors.clickhouse.tables import BOOKKEEPING, TableSpec, columns
+from connectors.clickhouse.tables import TableSpec
 from infra.clickhouse.generate import specs
 from quantum.errors import UnknownSchemaError
 from schemas.codec import RecordCodec, parse, schema_text

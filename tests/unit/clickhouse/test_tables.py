@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.clickhouse import migrate
+from connectors.clickhouse.columns import columns, columns_of
 from connectors.clickhouse.lane import MAX_ROWS, _runs
-from connectors.clickhouse.tables import TableSpec, add_column_sql, columns, columns_of, create_sql
+from connectors.clickhouse.tables import TableSpec, add_column_sql, create_sql
 from infra.clickhouse.generate import specs
 from quantum.errors import ConfigurationError
 from schemas.execution.records import ExecutionResult
