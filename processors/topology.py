@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from schemas.clock.records import ClockTick
 from schemas.exchange.records import ExchangeFrame
-from schemas.execution.records import AccountBalance, ExecutionResult, OrderCommand
+from schemas.execution.records import AccountBalance, AccountTransfer, ExecutionResult, OrderCommand, ReconcileEvent
 from schemas.exits.records import ExitDecision
 from schemas.features.records import Features, MarketRegime
 from schemas.governance.records import DecisionMade, Policy, PolicyAudit
@@ -31,6 +31,7 @@ from schemas.positions.records import PortfolioExposure, PortfolioMark, Portfoli
 from schemas.record import Record
 from schemas.risk.records import RiskEvent, SizingDecided, TradeIntent
 from schemas.signals.records import SignalGenerated, SignalScore
+from schemas.universe.records import SymbolQuality
 
 DAY_MS = 24 * 3_600_000
 #: How far back the stages can be run again: no input of theirs is deleted or compacted earlier.
@@ -149,6 +150,8 @@ TOPICS: dict[str, Topic] = {
         Topic("order.command", OrderCommand, "account"),
         Topic("execution.result", ExecutionResult, "account"),
         _state("account.balance", AccountBalance, "account"),
+        Topic("account.transfer", AccountTransfer, "account"),
+        Topic("reconcile.events", ReconcileEvent, "account"),
         _state("portfolio.position", PortfolioPosition, "account:symbol", "symbol"),
         Topic("portfolio.mark", PortfolioMark, "account", retention_ms=REPLAY_MS, internal=True, kept=False),
         _state("portfolio.snapshot", PortfolioSnapshot, "account", broadcast=True),
@@ -162,6 +165,7 @@ TOPICS: dict[str, Topic] = {
         _state("model.active", ModelActive, "model", broadcast=True),
         _state("policy", Policy, "account", broadcast=True),
         Topic("policy.audit", PolicyAudit, "account"),
+        Topic("universe.quality", SymbolQuality, "account:symbol", "account"),
         Topic("health.events", HealthEvent, "component", broadcast=True),
         Topic("clock", ClockTick, "clock", broadcast=True, retention_ms=REPLAY_MS, kept=False),
     )
@@ -171,7 +175,11 @@ NODES: dict[str, Node] = {
     node.name: node
     for node in (
         Node(
-            "feed", Kind.COMPONENT, (), ("exchange.raw",), "Venue connectors: frames as they come, by websocket, REST or from a recording."
+            "feed",
+            Kind.COMPONENT,
+            (),
+            ("exchange.raw", "health.events"),
+            "Venue connectors: frames as they come, by websocket, REST or from a recording, and how well each venue is followed.",
         ),
         Node("clock", Kind.COMPONENT, (), ("clock",), "One tick a second of event time to every partition."),
         Node(
@@ -185,10 +193,10 @@ NODES: dict[str, Node] = {
         Node(
             "features",
             Kind.STAGE,
-            ("market.klines", "market.quote", "market.depth", "market.funding", "exchange.normalized"),
-            ("features", "market.regime"),
-            "Feature vector and regime at the close of every bar.",
-            gathers=("market.quote", "market.depth", "market.funding", "exchange.normalized"),
+            ("market.klines", "market.quote", "market.depth", "market.funding", "exchange.normalized", "policy"),
+            ("features", "market.regime", "universe.quality"),
+            "Feature vectors at the close of bars, the regime at that of the primary ones; every minute, how well a symbol can be traded.",
+            gathers=("market.quote", "market.depth", "market.funding", "exchange.normalized", "policy"),
         ),
         Node(
             "signals",
@@ -208,12 +216,23 @@ NODES: dict[str, Node] = {
                 "portfolio.snapshot",
                 "portfolio.exposure",
                 "risk.events",
+                "reconcile.events",
                 "trade.closed",
+                "universe.quality",
                 "clock",
             ),
             ("ai.decision.made", "policy", "policy.audit"),
-            "Policy, mode and the decision on every entry.",
-            gathers=("health.events", "portfolio.snapshot", "portfolio.exposure", "risk.events", "trade.closed", "clock"),
+            "Policy, mode, universe and the decision on every entry.",
+            gathers=(
+                "health.events",
+                "portfolio.snapshot",
+                "portfolio.exposure",
+                "risk.events",
+                "reconcile.events",
+                "trade.closed",
+                "universe.quality",
+                "clock",
+            ),
         ),
         Node(
             "risk",
@@ -260,17 +279,17 @@ NODES: dict[str, Node] = {
         Node(
             "orders",
             Kind.COMPONENT,
-            ("order.command", "execution.result"),
-            ("execution.result", "account.balance"),
-            "The order gateway: sends commands, queries after doubt, writes what happened.",
+            ("order.command", "execution.result", "account.transfer", "portfolio.position", "portfolio.snapshot"),
+            ("execution.result", "account.balance", "account.transfer", "reconcile.events"),
+            "The order gateway: sends commands, queries after doubt, writes what happened, compares the platform with the venue.",
         ),
         Node(
             "positions",
             Kind.STAGE,
-            ("execution.result", "account.balance", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
+            ("execution.result", "account.balance", "account.transfer", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
             ("portfolio.position", "portfolio.mark", "portfolio.snapshot", "portfolio.exposure"),
-            "Positions, equity and exposure from fills and marks.",
-            gathers=("account.balance", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
+            "Positions, equity and exposure from fills, funding and marks.",
+            gathers=("account.balance", "account.transfer", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
         ),
         Node(
             "exits",
@@ -283,10 +302,10 @@ NODES: dict[str, Node] = {
         Node(
             "journal",
             Kind.STAGE,
-            ("execution.result", "ai.exit.decision"),
+            ("execution.result", "account.transfer", "ai.exit.decision"),
             ("trade.closed",),
-            "Round trips with fees, slippage and attribution.",
-            gathers=("execution.result", "ai.exit.decision"),
+            "Round trips with fees, funding, slippage and attribution.",
+            gathers=("execution.result", "account.transfer", "ai.exit.decision"),
         ),
         Node(
             "learning",
@@ -330,13 +349,14 @@ NODES: dict[str, Node] = {
             (),
             "The paper venue: keeps a book from the live market and fills paper orders against it.",
         ),
+        Node("recorder", Kind.COMPONENT, ("exchange.raw",), (), "Raw frames to compressed files, where it is started: quantum record."),
         Node("supervisor", Kind.COMPONENT, (), ("health.events",), "Starts, watches and restarts the workers."),
         Node(
             "operator",
             Kind.COMPONENT,
-            ("policy.audit",),
+            ("policy.audit", "universe.quality"),
             ("policy", "policy.audit", "model.active"),
-            "A person at the command line: policy, models.",
+            "A person at the command line: policy, universe, models.",
         ),
         Node(
             "sink",

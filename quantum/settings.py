@@ -14,7 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from quantum.home import Home
 
 #: The fields of :class:`Settings` that what a stage decides can depend on; the others say where things are.
-DECISIVE = ("partitions", "account", "venue", "feature_interval", "models", "quorum")
+DECISIVE = ("partitions", "account", "venue", "feature_interval", "feature_intervals", "models", "quorum")
+
+Interval = Literal["1s", "1m", "5m", "15m", "1h"]
 
 
 class Settings(BaseSettings):
@@ -32,7 +34,10 @@ class Settings(BaseSettings):
     replication: int = Field(default=1, ge=1, description="Replicas of every topic.")
     account: str = Field(default="paper", description="Account that is traded.")
     venue: str = Field(default="binance-usdm", description="Venue that is traded; features are computed from its bars.")
-    feature_interval: Literal["1s", "1m", "5m", "15m", "1h"] = Field(default="1m", description="Bar that a feature vector is computed on.")
+    feature_interval: Interval = Field(default="1m", description="Bar that signals, sizes, exits and regimes are decided on.")
+    feature_intervals: tuple[Interval, ...] = Field(
+        default=("1s", "1m", "5m", "15m", "1h"), description="Bars at whose close a feature vector is written, besides that one."
+    )
     models: tuple[str, ...] = Field(default=("xgb",), description="Models of the ensemble.")
     quorum: int = Field(default=1, ge=1, description="Models that must answer for a signal.")
     metrics_host: str = Field(default="127.0.0.1", description="Address that processes answer GET /metrics on.")

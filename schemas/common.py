@@ -69,6 +69,7 @@ class DenialCode(StrEnum):
     DUPLICATE_ORDER = "DUPLICATE_ORDER"
     MODE_FORBIDS = "MODE_FORBIDS"
     EMERGENCY_STOP = "EMERGENCY_STOP"
+    VENUES_DIVERGE = "VENUES_DIVERGE"
 
 
 class Direction(StrEnum):
@@ -208,6 +209,25 @@ class PositionSide(StrEnum):
     SHORT = "SHORT"
 
 
+class ReconcileAction(StrEnum):
+    """What the order gateway did about a difference."""
+
+    NONE = "NONE"
+    LOOKED_UP = "LOOKED_UP"
+    ALERTED = "ALERTED"
+
+
+class ReconcileKind(StrEnum):
+    """What was compared."""
+
+    UNKNOWN = "UNKNOWN"
+    ROUND = "ROUND"
+    ORDER = "ORDER"
+    FILL = "FILL"
+    POSITION = "POSITION"
+    BALANCE = "BALANCE"
+
+
 class Regime(StrEnum):
     """Market regime of a symbol."""
 
@@ -271,6 +291,16 @@ class TrainingPhase(StrEnum):
     STARTED = "STARTED"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
+
+
+class TransferKind(StrEnum):
+    """What moved money."""
+
+    UNKNOWN = "UNKNOWN"
+    FUNDING = "FUNDING"
+    INSURANCE = "INSURANCE"
+    TRANSFER = "TRANSFER"
+    OTHER = "OTHER"
 
 
 class ExitRules(Struct, frozen=True, kw_only=True):
@@ -502,6 +532,81 @@ class SymbolNotional(Struct, frozen=True, kw_only=True):
 
     symbol: str
     notional: Decimal
+
+
+class UniverseRules(Struct, frozen=True, kw_only=True):
+    """How the universe brain chooses the symbols that may be entered from a person's candidates.
+
+    Attributes
+    ----------
+    candidates : list[str]
+        Symbols to choose from, as the person ordered them.
+    size : int
+        Most symbols that may be entered at once.
+    entry_score : float
+        Score from which a candidate may join, 0 to 1.
+    exit_score : float
+        Score below which a symbol must leave, 0 to 1; less than entry_score.
+    hold_s : int
+        How long joining or leaving must be justified without a break before it happens, seconds.
+    window_minutes : int
+        Minutes that the market is measured over, at most 60.
+    min_observed_s : int
+        Seconds that must have been observed before there is a score.
+    max_age_s : int
+        Age from which a measurement no longer counts, seconds.
+    volume_weight : float
+        Weight of the traded value in the score.
+    depth_weight : float
+        Weight of the depth in the score.
+    spread_weight : float
+        Weight of the spread in the score.
+    volatility_weight : float
+        Weight of the volatility in the score.
+    data_weight : float
+        Weight of the data quality in the score.
+    volume_worst : float
+        Traded value a minute that scores 0, quote currency.
+    volume_best : float
+        Traded value a minute that scores 1, quote currency.
+    depth_worst : float
+        Depth that scores 0, quote currency.
+    depth_best : float
+        Depth that scores 1, quote currency.
+    spread_worst : float
+        Spread that scores 0, basis points.
+    spread_best : float
+        Spread that scores 1, basis points.
+    volatility_low : float
+        Volatility from which a symbol scores 1, annualised, fraction; below it the score falls in proportion.
+    volatility_high : float
+        Volatility up to which a symbol scores 1, annualised, fraction; above it the score falls in inverse proportion.
+    data_worst : float
+        Share of good data that scores 0, fraction; all data good scores 1.
+    """
+
+    candidates: list[str]
+    size: int
+    entry_score: float
+    exit_score: float
+    hold_s: int
+    window_minutes: int
+    min_observed_s: int
+    max_age_s: int
+    volume_weight: float
+    depth_weight: float
+    spread_weight: float
+    volatility_weight: float
+    data_weight: float
+    volume_worst: float
+    volume_best: float
+    depth_worst: float
+    depth_best: float
+    spread_worst: float
+    spread_best: float
+    volatility_low: float
+    volatility_high: float
+    data_worst: float
 
 
 class VenueMid(Struct, frozen=True, kw_only=True):

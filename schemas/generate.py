@@ -98,9 +98,15 @@ def record_source(schema: dict[str, Any], shared: Shared, names: set[str]) -> st
         annotation = python_type(field["type"], shared, names)
         doc = textwrap.fill(field["doc"], 120, initial_indent=" " * 8, subsequent_indent=" " * 8)
         lines += [f"    {field['name']} : {annotation}", doc]
-        default = f" = {field['default']!r}" if "default" in field else ""
-        fields.append(f"    {field['name']}: {annotation}{default}")
+        fields.append(f"    {field['name']}: {annotation}{_default(field)}")
     return "\n".join([*lines, '    """', "", *fields])
+
+
+def _default(field: dict[str, Any]) -> str:
+    """Return the assignment of a field's default; an empty list is made anew for every record."""
+    if "default" not in field:
+        return ""
+    return " = field(default_factory=list)" if field["default"] == [] else f" = {field['default']!r}"
 
 
 def enum_source(schema: dict[str, Any]) -> str:
@@ -116,8 +122,9 @@ def imports(body: str, names: set[str]) -> str:
         lines.append("from decimal import Decimal")
     if "(StrEnum)" in body:
         lines.append("from enum import StrEnum")
-    if "(Struct," in body:
-        lines += ["", "from msgspec import Struct", ""]
+    used = [name for name, use in (("Struct", "(Struct,"), ("field", "field(default_factory")) if use in body]
+    if used:
+        lines += ["", f"from msgspec import {', '.join(used)}", ""]
     if names:
         lines.append(f"from schemas.common import {', '.join(sorted(names))}")
     if "(Record," in body:

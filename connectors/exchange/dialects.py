@@ -31,6 +31,11 @@ def dialect_of(frame: ExchangeFrame) -> Dialect:
     return dialect
 
 
+def counts_trades(venue: str) -> bool:
+    """Return whether trade ids of a venue's symbol grow by one, so that a gap shows."""
+    return _DIALECTS[venue].counts_trades
+
+
 def book_rules(venue: str) -> BookRules:
     """Return how much of a venue's books is kept, by the feed and by the market stage alike."""
     return _BOOK_RULES[venue]

@@ -61,6 +61,13 @@ class Quote(msgspec.Struct, frozen=True):
     ts: int = 0
 
 
+class OpenInterest(msgspec.Struct, frozen=True):
+    """Open interest of a perpetual: when it held, microseconds, and how much, base asset (contracts for coin-margined)."""
+
+    ts: int
+    quantity: float
+
+
 class Mark(msgspec.Struct, frozen=True):
     """Mark price and funding of a perpetual, or what has changed of them: None is as before.
 
@@ -76,6 +83,8 @@ class Mark(msgspec.Struct, frozen=True):
         When it is paid, microseconds.
     whole : bool
         Whether it states everything anew.
+    open_interest : OpenInterest or None
+        Open interest, where the venue says it with the mark price.
     """
 
     ts: int
@@ -84,6 +93,7 @@ class Mark(msgspec.Struct, frozen=True):
     funding_rate: float | None = None
     next_funding_ts: int | None = None
     whole: bool = True
+    open_interest: OpenInterest | None = None
 
 
 class Instrument(msgspec.Struct, frozen=True):
@@ -114,6 +124,9 @@ class Dialect(Protocol):
     def mark(self, frame: ExchangeFrame) -> Mark:
         """Return mark price and funding of a frame."""
 
+    def open_interest(self, frame: ExchangeFrame) -> OpenInterest:
+        """Return the open interest of a frame of its own, where the venue has such frames."""
+
     def instrument(self, frame: ExchangeFrame) -> Instrument:
         """Return the instrument of a frame."""
 
@@ -141,6 +154,13 @@ def checked_quote(frame: ExchangeFrame, quote: Quote) -> Quote:
     if not (all(0 < price < math.inf for price in prices) and all(0 <= quantity < math.inf for quantity in quantities)):
         raise corrupt(frame, f"a quote of {quote.bid_quantity} at {quote.bid_price}, {quote.ask_quantity} at {quote.ask_price}")
     return quote
+
+
+def checked_open_interest(frame: ExchangeFrame, said: OpenInterest) -> OpenInterest:
+    """Return an open interest whose numbers can be true."""
+    if not 0 <= said.quantity < math.inf or said.ts <= 0:
+        raise corrupt(frame, f"open interest {said.quantity} at {said.ts}")
+    return said
 
 
 def checked_mark(frame: ExchangeFrame, mark: Mark) -> Mark:

@@ -16,6 +16,7 @@ class Channel(StrEnum):
     DEPTH = "depth"
     DEPTH_SNAPSHOT = "depth_snapshot"
     MARK = "mark"
+    OPEN_INTEREST = "open_interest"
     INSTRUMENT = "instrument"
     HEARTBEAT = "heartbeat"
 
@@ -90,8 +91,11 @@ COINBASE = Venue(
 
 BINANCE_VENUES: tuple[Venue, ...] = (SPOT, USDM, COINM)
 VENUES: dict[str, Venue] = {venue.name: venue for venue in (*BINANCE_VENUES, BYBIT_LINEAR, BYBIT_SPOT, COINBASE)}
-FOLDERS: dict[str, Venue] = {folder: venue for venue in BINANCE_VENUES for folder in (venue.folder, venue.name)} | {"coinm": COINM}
-"""Folders of recordings, which are Binance's."""
+FOLDERS: dict[str, Venue] = {folder: venue for venue in VENUES.values() for folder in (venue.folder, venue.name)} | {
+    "coinm": COINM,
+    "um": USDM,
+}
+"""Folders of recordings and archives."""
 
 _CHANNELS = {"trade": Channel.TRADE, "bookTicker": Channel.QUOTE, "markPrice": Channel.MARK, "depth": Channel.DEPTH}
 _PARTIAL_BOOKS = {f"depth{levels}": Channel.DEPTH_SNAPSHOT for levels in (5, 10, 20)}

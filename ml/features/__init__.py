@@ -10,6 +10,7 @@ BAR_FEATURES: tuple[str, ...] = (
     "volatility_garman_klass",
     "atr_14",
     "rsi_14",
+    "macd",
     "macd_histogram",
     "bollinger_b",
     "vwap_distance",
@@ -32,8 +33,10 @@ CONTEXT_FEATURES: tuple[str, ...] = (
     "exchange_divergence_bps",
     "depth_imbalance_5",
     "depth_imbalance_10",
+    "order_flow_imbalance",
+    "open_interest_change",
 )
-"""Features of the last quote, the book, the funding and the other venues at the close of a bar."""
+"""Features of quotes, the book, funding, open interest and other venues at the close of a bar; null where one of them is missing."""
 
 DAY_FEATURES: tuple[str, ...] = ("time_of_day_sin", "time_of_day_cos")
 WEEK_FEATURES: tuple[str, ...] = ("time_of_week_sin", "time_of_week_cos")

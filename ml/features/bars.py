@@ -196,6 +196,7 @@ class BarFeatures(msgspec.Struct):
             "volatility_garman_klass": math.sqrt(max(sum(self.bodies), 0.0) / SHORT) if bars >= SHORT else None,
             "atr_14": self.atr if bars > WILDER else None,
             "rsi_14": self._rsi() if bars > WILDER else None,
+            "macd": 1e4 * (self.fast - self.slow) / close if bars >= SLOW else None,
             "macd_histogram": 1e4 * (self.fast - self.slow - self.signal) / close if bars >= SLOW + SIGNAL - 1 else None,
             "bollinger_b": self._bollinger(close) if bars >= SHORT else None,
             "vwap_distance": self._vwap_distance(close) if bars >= LONG else None,

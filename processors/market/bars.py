@@ -5,7 +5,8 @@
 2. The watermark says how far event time has come. A 1 s bar is closed once the watermark has passed its end; a second without
    a trade is a bar of volume 0 at the last close.
 3. A closed 1 s bar is folded into the open 1 m bar, a closed 1 m bar into the 5 m bar, and so on: a bar's volume is exactly
-   the sum of the volumes of the bars below it.
+   the sum of the volumes of the bars below it. Its prices are those of its trades, as the venues have it; only a bar without any
+   trade is at the last close.
 
 The first second may be seen in part and is a bar all the same; a longer bar is written only where its start was seen. After a
 silence longer than ``Rules.max_gap_us`` the bars begin anew, as at the first trade.
@@ -147,6 +148,8 @@ def _fold(longer: dict[str, Bar], interval: str, open_ts: int, part: Bar) -> Bar
     bar = longer.get(interval)
     if bar is None:
         bar = longer[interval] = Bar(open_ts, part.open, part.high, part.low, part.close)
+    elif part.trades and not bar.trades:
+        bar.open, bar.high, bar.low = part.open, part.high, part.low
     bar.high = max(bar.high, part.high)
     bar.low = min(bar.low, part.low)
     bar.close = part.close

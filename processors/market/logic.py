@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from connectors.exchange.dialects import dialect_of
-from connectors.exchange.market_data import Dialect, Mark, Trade
+from connectors.exchange.market_data import Dialect, Mark, OpenInterest, Trade
 from connectors.exchange.payload import corrupt
 from processors.market.bars import Bar, BarState, add_trade, advance
 from processors.market.rules import Rules
@@ -40,6 +40,8 @@ class VenueState(msgspec.Struct):
         Event time of the newest mark price that was written, microseconds.
     mark : Mark
         What is known of mark price and funding; a venue may send only what has changed.
+    open_interest : OpenInterest or None
+        The newest open interest.
     """
 
     ids: TradeIds = msgspec.field(default_factory=TradeIds)
@@ -49,6 +51,7 @@ class VenueState(msgspec.Struct):
     stale_quotes: int = 0
     funding_ts: int = 0
     mark: Mark = Mark(0)
+    open_interest: OpenInterest | None = None
 
 
 def on_frame(rules: Rules, state: VenueState, frame: ExchangeFrame) -> Iterable[Output]:
@@ -71,6 +74,9 @@ def on_frame(rules: Rules, state: VenueState, frame: ExchangeFrame) -> Iterable[
             return _on_quote(state, frame, dialect)
         case "mark":
             return _on_mark(rules, state, frame, dialect)
+        case "open_interest":
+            _note_open_interest(state, dialect.open_interest(frame))
+            return ()
         case "instrument":
             return (Output("market.instrument", f"{frame.venue}:{frame.symbol}", _instrument(frame, dialect)),)
         case unknown:
@@ -118,20 +124,29 @@ def _on_quote(state: VenueState, frame: ExchangeFrame, dialect: Dialect) -> Iter
 
 
 def _on_mark(rules: Rules, state: VenueState, frame: ExchangeFrame, dialect: Dialect) -> Iterable[Output]:
-    """Write mark price and funding once all of it is known, where the last record is old enough."""
+    """Write mark price, funding and the newest open interest once price and funding are known, where the last record is old enough."""
     mark = dialect.mark(frame)
     if mark.ts <= state.mark.ts:
         return ()
+    _note_open_interest(state, mark.open_interest)
     known = state.mark = mark if mark.whole else _changed(state.mark, mark)
     price, index, rate, next_ts = known.mark_price, known.index_price, known.funding_rate, known.next_funding_ts
     if price is None or index is None or rate is None or next_ts is None or mark.ts - state.funding_ts < rules.funding_every_us:
         return ()
     state.funding_ts = mark.ts
+    held = state.open_interest
     record = MarketFunding(
         event_id=f"{frame.venue}:{frame.symbol}:f:{mark.ts}", event_ts=mark.ts, ingest_ts=frame.ingest_ts, venue=frame.venue,
         symbol=frame.symbol, mark_price=price, index_price=index, funding_rate=rate, next_funding_ts=next_ts,
+        open_interest=None if held is None else held.quantity, open_interest_ts=None if held is None else held.ts,
     )  # fmt: skip
     return (Output("market.funding", frame.symbol, record),)
+
+
+def _note_open_interest(state: VenueState, said: OpenInterest | None) -> None:
+    """Keep an open interest that is newer than the one known; the next record of mark price and funding says it."""
+    if said is not None and (state.open_interest is None or said.ts >= state.open_interest.ts):
+        state.open_interest = said
 
 
 def _changed(known: Mark, change: Mark) -> Mark:

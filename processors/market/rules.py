@@ -35,6 +35,16 @@ class Rules:
         Least time between two records of mark price and funding.
     perpetual_venue, spot_venue
         The two venues whose mids make the basis.
+    lead_grid_us
+        Length of a step of event time, by whole ones of which venues lead one another.
+    lead_lags
+        Greatest lead, steps.
+    lead_lateness_us
+        How long a step waits for quotes of venues that take longer.
+    lead_window_us
+        Time in which the weight of what has been seen of leads and lags falls by 1/e.
+    lead_correlation
+        Least correlation of two venues' returns at which one leads the other.
     """
 
     grace_us: int = 250_000
@@ -48,10 +58,15 @@ class Rules:
     funding_every_us: int = 500_000
     perpetual_venue: str = "binance-usdm"
     spot_venue: str = "binance-spot"
+    lead_grid_us: int = 50_000
+    lead_lags: int = 10
+    lead_lateness_us: int = 500_000
+    lead_window_us: int = 300_000_000
+    lead_correlation: float = 0.25
 
     def __post_init__(self) -> None:
         if (
-            min(self.grace_us, self.normalized_every_us, self.depth_every_us, self.funding_every_us) < 0
-            or min(self.max_gap_us, self.max_ahead_us, self.stale_us) <= 0
+            min(self.grace_us, self.normalized_every_us, self.depth_every_us, self.funding_every_us, self.lead_lateness_us) < 0
+            or min(self.max_gap_us, self.max_ahead_us, self.stale_us, self.lead_grid_us, self.lead_lags, self.lead_window_us) <= 0
         ):
             raise ConfigurationError(f"a time of {self} is out of its range", "times are positive, grace and throttle not negative")

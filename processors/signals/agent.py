@@ -53,6 +53,7 @@ def create_agents(wiring: Wiring) -> None:
     settings = wiring.options(SignalSettings)
     rules = logic.Rules(
         venue=wiring.settings.venue,
+        interval=wiring.settings.feature_interval,
         models=wiring.settings.models,
         ensemble=EnsembleRules(wiring.settings.quorum, settings.margin, settings.sharpness, settings.memory),
         max_model_age_us=int(settings.max_model_age_h * _HOUR_US),

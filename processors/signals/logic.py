@@ -53,8 +53,8 @@ class Rules:
 
     Attributes
     ----------
-    venue
-        Venue whose vectors are scored.
+    venue, interval
+        Venue whose vectors are scored, and of which bars.
     models
         Models of the ensemble.
     ensemble
@@ -64,6 +64,7 @@ class Rules:
     """
 
     venue: str
+    interval: str
     models: tuple[str, ...]
     ensemble: EnsembleRules = field(default_factory=EnsembleRules)
     max_model_age_us: int = 720 * 3_600_000_000
@@ -88,7 +89,7 @@ def on_regime(rules: Rules, last: LastRegime, record: MarketRegime) -> Iterable[
 def on_features(
     rules: Rules, scorers: Scorers, state: SymbolState, shared: ActiveModels, last: LastRegime, record: Features
 ) -> Iterable[Output]:
-    """Return every member's score and the ensemble's signal; nothing until the vector is warm, nor for a bar seen before.
+    """Return every member's score and the ensemble's signal; nothing until the vector is warm, nor for other bars or one seen before.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def on_features(
     record
         The vector.
     """
-    if record.venue != rules.venue or record.bar_close_ts <= state.last_ts:
+    if record.venue != rules.venue or record.interval != rules.interval or record.bar_close_ts <= state.last_ts:
         return ()
     state.last_ts = record.bar_close_ts
     loaded = {model: _load(scorers, shared, model) for model in rules.models}

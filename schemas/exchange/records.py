@@ -19,7 +19,7 @@ class ExchangeFrame(Record, frozen=True, kw_only=True):
     symbol : str
         Symbol in the platform's notation, for example BTCUSDT.
     channel : str
-        Kind of content: trade, quote, depth, depth_snapshot, mark, instrument or heartbeat.
+        Kind of content: trade, quote, depth, depth_snapshot, mark, open_interest, instrument or heartbeat.
     kind : FrameKind
         Whether it came by websocket, by REST or is a heartbeat of the connector.
     session : str

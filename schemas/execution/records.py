@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from schemas.common import Liquidity, OrderAction, OrderStatus, OrderType, Origin, Side, TimeInForce
+from schemas.common import (
+    Liquidity,
+    OrderAction,
+    OrderStatus,
+    OrderType,
+    Origin,
+    ReconcileAction,
+    ReconcileKind,
+    Side,
+    TimeInForce,
+    TransferKind,
+)
 from schemas.record import Record
 
 
@@ -33,6 +44,39 @@ class AccountBalance(Record, frozen=True, kw_only=True):
     asset: str
     wallet_balance: Decimal
     available_balance: Decimal
+
+
+class AccountTransfer(Record, frozen=True, kw_only=True):
+    """Money that moved into or out of an account's wallet other than by a fill: funding, insurance, deposits and withdrawals; each once.
+
+    Attributes
+    ----------
+    account : str
+        Account.
+    venue : str
+        Venue.
+    asset : str
+        Asset that moved, for example USDT.
+    kind : TransferKind
+        What moved the money.
+    symbol : str
+        Symbol of the position that it belongs to; empty where it belongs to the whole account.
+    amount : Decimal
+        What the wallet received, in the asset; negative where it paid.
+    transfer_id : str
+        The venue's id of it; unique within its venue_kind.
+    venue_kind : str
+        The venue's own name of the kind.
+    """
+
+    account: str
+    venue: str
+    asset: str
+    kind: TransferKind
+    symbol: str
+    amount: Decimal
+    transfer_id: str
+    venue_kind: str
 
 
 class ExecutionResult(Record, frozen=True, kw_only=True):
@@ -74,6 +118,9 @@ class ExecutionResult(Record, frozen=True, kw_only=True):
         Asset that the commission is paid in.
     liquidity : Liquidity
         Whether this fill made or took liquidity.
+    realised_pnl : Decimal | None
+        Profit before fees that the fill realised, as the venue booked it, quote currency; null where it is no fill or
+        the venue does not say.
     error_code : str | None
         The venue's error code; null without an error.
     error_message : str | None
@@ -117,6 +164,7 @@ class ExecutionResult(Record, frozen=True, kw_only=True):
     commission: Decimal | None = None
     commission_asset: str | None = None
     liquidity: Liquidity
+    realised_pnl: Decimal | None = None
     error_code: str | None = None
     error_message: str | None = None
     strategy: str
@@ -209,3 +257,43 @@ class OrderCommand(Record, frozen=True, kw_only=True):
     reference_price: Decimal
     trigger_price: Decimal | None = None
     callback_rate: Decimal | None = None
+
+
+class ReconcileEvent(Record, frozen=True, kw_only=True):
+    """What a comparison of the platform with the venue found: one record a round, and one for each difference.
+
+    Attributes
+    ----------
+    account : str
+        Account.
+    venue : str
+        Venue.
+    kind : ReconcileKind
+        What was compared; ROUND is the summary of all that was.
+    subject : str
+        What differs: client order id, trade id, symbol or asset; the account in a ROUND.
+    expected : str | None
+        What the platform has; null where it has nothing of the kind.
+    found : str | None
+        What the venue has; null where it has nothing of the kind.
+    explained : bool
+        Whether the difference is accounted for, by something under way or by what was done about it; in a ROUND whether
+        all differences are.
+    action : ReconcileAction
+        What was done about it.
+    detail : str
+        What was compared or what is wrong, for a person.
+    differences : int
+        Differences that are not explained, in a ROUND; 0 in other records.
+    """
+
+    account: str
+    venue: str
+    kind: ReconcileKind
+    subject: str
+    expected: str | None = None
+    found: str | None = None
+    explained: bool
+    action: ReconcileAction
+    detail: str
+    differences: int = 0

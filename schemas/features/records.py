@@ -76,6 +76,13 @@ class Features(Record, frozen=True, kw_only=True):
         Bid less ask quantity over their sum in the best 5 levels of each side, -1 to 1.
     depth_imbalance_10 : float | None
         Bid less ask quantity over their sum in the best 10 levels of each side, -1 to 1.
+    macd : float | None
+        MACD line over the close, basis points: average(12) less average(26) of the closes.
+    order_flow_imbalance : float | None
+        Order flow at the best prices during the bar (Cont, Kukanov and Stoikov 2014) over the mean depth at the touch;
+        positive where bids grew or asks shrank.
+    open_interest_change : float | None
+        Open interest over that 20 bars before, minus 1, fraction; null where the venue says none.
     """
 
     venue: str
@@ -109,6 +116,9 @@ class Features(Record, frozen=True, kw_only=True):
     exchange_divergence_bps: float | None = None
     depth_imbalance_5: float | None = None
     depth_imbalance_10: float | None = None
+    macd: float | None = None
+    order_flow_imbalance: float | None = None
+    open_interest_change: float | None = None
 
 
 class MarketRegime(Record, frozen=True, kw_only=True):

@@ -46,8 +46,11 @@ class TradeClosed(Record, frozen=True, kw_only=True):
         Profit before fees, quote currency.
     fees : Decimal
         Fees of all its fills, quote currency.
+    funding : Decimal | None
+        Funding received over its life as far as the venue had booked it when it was closed, quote currency; negative
+        where it was paid, null in records before it was kept.
     net_pnl : Decimal
-        Profit after fees, quote currency.
+        Profit after fees and funding, quote currency.
     risk_amount : Decimal | None
         Money at risk at the initial stop (1 R), quote currency.
     r_multiple : float | None
@@ -84,6 +87,7 @@ class TradeClosed(Record, frozen=True, kw_only=True):
     held_s: float
     gross_pnl: Decimal
     fees: Decimal
+    funding: Decimal | None = None
     net_pnl: Decimal
     risk_amount: Decimal | None = None
     r_multiple: float | None = None

@@ -26,6 +26,15 @@ class ExchangeNormalized(Record, frozen=True, kw_only=True):
         The venues that took part.
     stale_venues : list[str]
         Venues left out because their last quote is too old.
+    lead_venue : str | None
+        Venue whose mid moves first, over the last minutes; null where none does or too little is known.
+    lag_venue : str | None
+        Venue that follows it most closely; null where lead_venue is.
+    lead_ms : int | None
+        How much earlier lead_venue moves than lag_venue, milliseconds, in steps of 50; 0 where by less than a step, or,
+        without a lead_venue, where they move together; null where too little is known.
+    lead_correlation : float | None
+        Correlation of the two mids' returns at that lag, 0 to 1; null where lead_ms is.
     """
 
     symbol: str
@@ -34,6 +43,10 @@ class ExchangeNormalized(Record, frozen=True, kw_only=True):
     basis: float | None = None
     venues: list[VenueMid]
     stale_venues: list[str]
+    lead_venue: str | None = None
+    lag_venue: str | None = None
+    lead_ms: int | None = None
+    lead_correlation: float | None = None
 
 
 class MarketDepth(Record, frozen=True, kw_only=True):
@@ -92,6 +105,11 @@ class MarketFunding(Record, frozen=True, kw_only=True):
         Rate of the coming funding, fraction of notional; longs pay where positive.
     next_funding_ts : int
         Time of the coming funding, microseconds since the epoch, UTC.
+    open_interest : float | None
+        Open interest, base asset (contracts for coin-margined), as the venue said it last; null where it has not said
+        any.
+    open_interest_ts : int | None
+        When that open interest held, by the venue, microseconds since the epoch, UTC; null where there is none.
     """
 
     venue: str
@@ -100,6 +118,8 @@ class MarketFunding(Record, frozen=True, kw_only=True):
     index_price: float
     funding_rate: float
     next_funding_ts: int
+    open_interest: float | None = None
+    open_interest_ts: int | None = None
 
 
 class MarketInstrument(Record, frozen=True, kw_only=True):

@@ -87,6 +87,9 @@ class PortfolioPosition(Record, frozen=True, kw_only=True):
         Realised profit before fees, quote currency.
     fees : Decimal
         Fees paid, quote currency.
+    funding : Decimal | None
+        Funding received while it is open, quote currency; negative where it was paid, null in records before it was
+        kept.
     opened_ts : int
         Time of the first fill, microseconds since the epoch, UTC.
     initial_quantity : Decimal
@@ -114,6 +117,7 @@ class PortfolioPosition(Record, frozen=True, kw_only=True):
     unrealised_pnl: Decimal
     realised_pnl: Decimal
     fees: Decimal
+    funding: Decimal | None = None
     opened_ts: int
     initial_quantity: Decimal
     initial_stop: Decimal | None = None
@@ -141,6 +145,12 @@ class PortfolioSnapshot(Record, frozen=True, kw_only=True):
         Realised profit before fees since the start, quote currency.
     fees : Decimal
         Fees since the start, quote currency.
+    funding : Decimal | None
+        Funding received since the ledger began, quote currency; negative where it was paid, null in records before it
+        was kept.
+    transferred : Decimal | None
+        Other money that moved into the wallet since the ledger began, less what moved out, quote currency: deposits,
+        withdrawals, insurance; null in records before it was kept.
     daily_pnl : Decimal
         Change of equity since the start of the UTC day, quote currency.
     peak_equity : Decimal
@@ -158,6 +168,8 @@ class PortfolioSnapshot(Record, frozen=True, kw_only=True):
     unrealised_pnl: Decimal
     realised_pnl: Decimal
     fees: Decimal
+    funding: Decimal | None = None
+    transferred: Decimal | None = None
     daily_pnl: Decimal
     peak_equity: Decimal
     drawdown: float

@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 
 from connectors.exchange.venues import DEPTH_CHANNELS, USDM, Channel
+from ml.features.regime import RegimeState
 from ml.serving.scorer import Scorer
 from processors.features import logic as features_logic
+from processors.features.rules import Rules as FeatureRules
 from processors.market.depth import DepthState, on_depth
 from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
@@ -83,7 +85,7 @@ def _market(name: str, rules: Rules, frames: list[ExchangeFrame], note: str = ""
 
 def features(_bench: Bench) -> Iterator[Figure]:
     """Measure the features stage: bars to vectors and regimes."""
-    rules = features_logic.Rules(USDM.name, "1s")
+    rules = FeatureRules(USDM.name, "1s")
     bars = [
         MarketKline(
             event_id=f"{row.open_ts}", event_ts=row.close_ts, ingest_ts=row.close_ts, venue=USDM.name, symbol="BTCUSDT", interval="1s",
@@ -93,13 +95,12 @@ def features(_bench: Bench) -> Iterator[Figure]:
     ]  # fmt: skip
 
     def stage() -> None:
-        state, quote = features_logic.SymbolState(), features_logic.Quote()
-        depth, around = features_logic.Depth(), features_logic.Context()
+        state, regime, around = features_logic.BarState(), RegimeState(), features_logic.Around()
         for bar in bars:
-            for _ in features_logic.on_kline(rules, state, quote, depth, around, bar):
+            for _ in features_logic.on_kline(rules, state, regime, around, bar):
                 pass
 
-    yield Figure(name="features: on_kline", unit="us/bar", value=best_costs(BARS, {"own": stage})["own"], note="16 bar features, a regime")
+    yield Figure(name="features: on_kline", unit="us/bar", value=best_costs(BARS, {"own": stage})["own"], note="17 bar features, a regime")
 
 
 def signals(_bench: Bench) -> Iterator[Figure]:
@@ -144,7 +145,7 @@ def signals(_bench: Bench) -> Iterator[Figure]:
 
 def _ensemble(forest: Forest) -> tuple[signals_logic.Rules, ActiveModels]:
     manifest = forest.artefact.manifest
-    rules = signals_logic.Rules(USDM.name, (manifest.model,))
+    rules = signals_logic.Rules(USDM.name, manifest.interval, (manifest.model,))
     return rules, ActiveModels({manifest.model: ActiveModel(manifest.version, manifest.sha256, 1)})
 
 

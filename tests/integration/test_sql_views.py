@@ -175,9 +175,10 @@ def test_bars_of_any_length_are_made_of_seconds(client: Client, seconds: int) ->
         if bar.interval == "1s":
             folded.setdefault(bar.open_ts // SECOND // seconds, []).append(bar)
     wanted = [
-        (number * seconds * SECOND, parts[0].open, max(part.high for part in parts), min(part.low for part in parts), parts[-1].close,
+        (number * seconds * SECOND, priced[0].open, max(part.high for part in priced), min(part.low for part in priced), parts[-1].close,
             math.fsum(part.volume for part in parts), sum(part.trades for part in parts))
         for number, parts in folded.items()
+        for priced in ([part for part in parts if part.trades] or parts,)
         if len(parts) == seconds and number * seconds * SECOND >= stream.ticks[0].event_ts
     ]  # fmt: skip
     made = bars(client, seconds)["BTCUSDT"]

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from connectors.exchange.binance.market import depth_snapshot, instruments, trades_since
+from connectors.exchange.binance.market import depth_snapshot, instruments, open_interest, trades_since
 from connectors.exchange.binance.rest import BinanceRest
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.exchange.frames import FrameReader
+from connectors.exchange.health.round_trips import RoundTrips
 from connectors.exchange.link import RestTrade
 from connectors.exchange.venues import Venue, stream_names
+from quantum import clock
 
 
 class BinanceLink:
@@ -41,6 +43,11 @@ class BinanceLink:
         """Venue's clock minus ours, microseconds."""
         return self._rest.offset_us
 
+    @property
+    def round_trips(self) -> RoundTrips:
+        """Round trips of the requests by REST."""
+        return self._rest.round_trips
+
     async def __aenter__(self) -> Self:
         await self._rest.__aenter__()
         return self
@@ -50,7 +57,7 @@ class BinanceLink:
 
     def now_us(self) -> int:
         """Return the venue's time, microseconds since the epoch."""
-        return self._rest.now_us()
+        return clock.event_time(self._rest.now_us())
 
     async def read_clock(self) -> int:
         """Ask the venue for its time; return its clock minus ours, microseconds."""
@@ -67,6 +74,10 @@ class BinanceLink:
     async def snapshot(self, symbol: str) -> str:
         """Return a snapshot of the book."""
         return await depth_snapshot(self._rest, symbol)
+
+    async def open_interest(self, symbol: str) -> str | None:
+        """Return the open interest of a future; None of spot."""
+        return await open_interest(self._rest, symbol) if self.venue.futures else None
 
     def url(self, symbols: Sequence[str]) -> str:
         """Return the address of the combined stream."""

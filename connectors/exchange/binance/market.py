@@ -1,4 +1,4 @@
-"""Public market data by REST: instruments and trades."""
+"""Public market data by REST: instruments, trades, books and open interest."""
 
 from __future__ import annotations
 
@@ -116,3 +116,8 @@ async def depth_snapshot(rest: BinanceRest, symbol: str) -> str:
     """Return the best levels of a book, as many as the venue is asked for, as text."""
     parameters: dict[str, Parameter] = {"symbol": symbol, "limit": rest.venue.snapshot_levels}
     return str(memoryview(await rest.get(rest.path("depth"), msgspec.Raw, parameters)), "utf-8")
+
+
+async def open_interest(rest: BinanceRest, symbol: str) -> str:
+    """Return the open interest of a symbol, as text."""
+    return str(memoryview(await rest.get(rest.path("openInterest"), msgspec.Raw, {"symbol": symbol})), "utf-8")

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from connectors.exchange.market_data import Mark, Quote, Trade, checked_mark, checked_quote, checked_trade
+from connectors.exchange.market_data import (
+    Mark,
+    OpenInterest,
+    Quote,
+    Trade,
+    checked_mark,
+    checked_open_interest,
+    checked_quote,
+    checked_trade,
+)
 from connectors.exchange.payload import MILLISECOND, decoded
 from schemas.common import FrameKind, Side
 from schemas.exchange.records import ExchangeFrame
@@ -62,11 +71,19 @@ class RestMark(msgspec.Struct):
     time_ms: int = msgspec.field(name="time")
 
 
+class RestOpenInterest(msgspec.Struct):
+    """``openInterest``: base asset, of coin-margined futures contracts."""
+
+    quantity: float = msgspec.field(name="openInterest")
+    time_ms: int = msgspec.field(name="time")
+
+
 _STREAM_TRADE = msgspec.json.Decoder(StreamTrade, strict=False)
 _REST_TRADE = msgspec.json.Decoder(RestTrade, strict=False)
 _QUOTE = msgspec.json.Decoder(StreamQuote, strict=False)
 _STREAM_MARK = msgspec.json.Decoder(StreamMark, strict=False)
 _REST_MARK = msgspec.json.Decoder(RestMark, strict=False)
+_OPEN_INTEREST = msgspec.json.Decoder(RestOpenInterest, strict=False)
 
 
 def trades_of(frame: ExchangeFrame) -> list[Trade]:
@@ -90,3 +107,9 @@ def mark_of(frame: ExchangeFrame) -> Mark:
         frame,
         Mark(said.time_ms * MILLISECOND, said.mark_price, said.index_price, said.funding_rate, said.next_funding_ms * MILLISECOND),
     )
+
+
+def open_interest_of(frame: ExchangeFrame) -> OpenInterest:
+    """Return the open interest of a frame."""
+    said: RestOpenInterest = decoded(_OPEN_INTEREST, frame)
+    return checked_open_interest(frame, OpenInterest(said.time_ms * MILLISECOND, said.quantity))

@@ -18,6 +18,7 @@ from connectors.exchange.binance.limits import WeightBudget
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.exchange.binance.signing import Parameter, query_of, signed_query
 from connectors.exchange.errors import NotSentError, RateLimitedError, UnknownOutcomeError
+from connectors.exchange.health.round_trips import RoundTrips
 from connectors.exchange.venues import Venue
 from quantum.errors import RetryError, VenueError
 
@@ -64,6 +65,7 @@ class BinanceRest:
     def __init__(self, venue: Venue, settings: VenueSettings) -> None:
         self.venue = venue
         self.budget = WeightBudget(venue.weight_limit)
+        self.round_trips = RoundTrips(venue.name)
         self.offset_us = 0
         self.recv_window_ms = settings.recv_window_ms
         self._base = settings.rest_url(venue)
@@ -186,6 +188,7 @@ class BinanceRest:
         if wait > WORST_WAIT_S and urgent:
             raise RateLimitedError(f"{self.venue.name} allows no request for {wait:.0f} s", wait)
         await asyncio.sleep(wait)
+        sent = time.monotonic()
         url = f"{self._base}{path}" + (f"?{query}" if query else "")
         try:
             async with self._http.request(method, _exactly(url)) as answer:
@@ -194,6 +197,7 @@ class BinanceRest:
             raise NotSentError(f"{self.venue.name} cannot be reached at {self._base}: {error}", "see whether the venue runs") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnknownOutcomeError(f"{method} {path} of {self.venue.name} got no answer: {error!r}", "ask what became of it") from error
+        self.round_trips.add(time.monotonic() - sent)
         used = answer.headers.get("X-MBX-USED-WEIGHT-1M")
         if used is not None and used.isdigit():
             self.budget.observe(int(used), time.monotonic(), self.now_us() / 1e6 % 60)

@@ -14,9 +14,11 @@ from connectors.exchange.book.update import DepthUpdate, exact_levels
 from connectors.exchange.market_data import (
     Instrument,
     Mark,
+    OpenInterest,
     Quote,
     Trade,
     checked_mark,
+    checked_open_interest,
     checked_quote,
     checked_trade,
     number_of,
@@ -74,6 +76,7 @@ class _Ticker(msgspec.Struct):
     index_price: str = msgspec.field(name="indexPrice", default="")
     funding_rate: str = msgspec.field(name="fundingRate", default="")
     next_funding_ms: str = msgspec.field(name="nextFundingTime", default="")
+    open_interest: str = msgspec.field(name="openInterest", default="")
 
 
 class _Tickers(msgspec.Struct):
@@ -150,15 +153,23 @@ class BybitDialect:
         return checked_quote(frame, Quote(book.data.sequence, bid, bid_quantity, ask, ask_quantity, ts))
 
     def mark(self, frame: ExchangeFrame) -> Mark:
-        """Return what a ticker states."""
+        """Return what a ticker states, open interest too."""
         ticker: _Tickers = decoded(_TICKERS, frame)
         said = ticker.data
         try:
             mark, index, rate = (float(text) if text else None for text in (said.mark_price, said.index_price, said.funding_rate))
             next_ts = int(said.next_funding_ms) * MILLISECOND if said.next_funding_ms else None
+            ts = ticker.sent_ms * MILLISECOND
+            held = OpenInterest(ts, float(said.open_interest)) if said.open_interest else None
         except ValueError as error:
             raise corrupt(frame, str(error)) from error
-        return checked_mark(frame, Mark(ticker.sent_ms * MILLISECOND, mark, index, rate, next_ts, whole=ticker.kind == "snapshot"))
+        if held is not None:
+            checked_open_interest(frame, held)
+        return checked_mark(frame, Mark(ts, mark, index, rate, next_ts, whole=ticker.kind == "snapshot", open_interest=held))
+
+    def open_interest(self, frame: ExchangeFrame) -> OpenInterest:
+        """Refuse: tickers say it, see `mark`."""
+        raise corrupt(frame, "open interest is said by tickers")
 
     def instrument(self, frame: ExchangeFrame) -> Instrument:
         """Return a row of ``instruments-info``; of derivatives with the lowest row of ``risk-limit`` added by the connector."""

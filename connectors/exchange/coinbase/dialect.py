@@ -13,7 +13,7 @@ import msgspec
 
 from connectors.exchange.book.update import DepthUpdate, exact_levels
 from connectors.exchange.coinbase.frames import microseconds
-from connectors.exchange.market_data import Instrument, Mark, Quote, Trade, checked_quote, checked_trade, spot_rules
+from connectors.exchange.market_data import Instrument, Mark, OpenInterest, Quote, Trade, checked_quote, checked_trade, spot_rules
 from connectors.exchange.payload import corrupt, decoded
 from schemas.common import Side
 from schemas.exchange.records import ExchangeFrame
@@ -91,6 +91,10 @@ class CoinbaseDialect:
     def mark(self, frame: ExchangeFrame) -> Mark:
         """Refuse: spot has no mark price."""
         raise corrupt(frame, "spot has no mark price")
+
+    def open_interest(self, frame: ExchangeFrame) -> OpenInterest:
+        """Refuse: spot has no open interest."""
+        raise corrupt(frame, "spot has no open interest")
 
     def instrument(self, frame: ExchangeFrame) -> Instrument:
         """Return a product."""

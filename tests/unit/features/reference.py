@@ -12,6 +12,8 @@ DAY = 86_400 * 1_000_000
 
 
 def _windows(values: Wide, length: int) -> Wide:
+    if len(values) < length:
+        return np.empty((0, length), dtype=np.longdouble)
     return np.lib.stride_tricks.sliding_window_view(values, length)
 
 
@@ -23,6 +25,8 @@ def _average(values: Wide, length: int, above: int, below: int) -> Wide:
     """Exponential average of weight above/below, whose first value is the mean of the first ``length`` samples."""
     alpha = np.longdouble(above) / np.longdouble(below)
     out = np.full(len(values), np.nan, dtype=np.longdouble)
+    if len(values) < length:
+        return out
     out[length - 1] = values[:length].mean()
     for i in range(length, len(values)):
         out[i] = out[i - 1] * (1 - alpha) + values[i] * alpha
@@ -38,7 +42,7 @@ def reference(bars: Bars) -> dict[str, Floats]:
     )
     out: dict[str, Wide] = {}
     for lag in (1, 5, 15):
-        out[f"log_return_{lag}"] = _pad(np.log(c[lag:]) - np.log(c[:-lag]), n)
+        out[f"log_return_{lag}"] = _pad(np.log(c[lag:]) - np.log(c[:-lag]), n)[:n]
     log2 = np.log(np.longdouble(2))
     span, body = np.log(h) - np.log(low), np.log(c) - np.log(o)
     out["volatility_parkinson"] = _pad(np.sqrt(_windows(span**2, 20).mean(axis=1) / (4 * log2)), n)
@@ -52,6 +56,7 @@ def reference(bars: Bars) -> dict[str, Floats]:
         out["rsi_14"] = _pad(np.where(gain + loss == 0, 50, 100 - 100 / (1 + gain / loss)), n)
     macd = _average(c, 12, 2, 13) - _average(c, 26, 2, 27)
     smooth = _pad(_average(macd[25:], 9, 2, 10), n)
+    out["macd"] = 10_000 * macd / c
     out["macd_histogram"] = 10_000 * (macd - smooth) / c
     closes = _windows(c, 20)
     middle, width = closes.mean(axis=1), closes.std(axis=1)

@@ -54,6 +54,16 @@ def test_a_market_that_stands_still_for_long_gives_the_same_too() -> None:
     assert_same(bars)
 
 
+def joined(bars: Bars, count: int) -> Bars:
+    """Return bars that are made of ``count`` each."""
+    rows = len(bars) // count * count
+    parts = {name: getattr(bars, name)[:rows].reshape(-1, count) for name in Bars.__slots__}
+    return Bars(
+        parts["open_ts"][:, 0], parts["close_ts"][:, -1], parts["open"][:, 0], parts["high"].max(axis=1), parts["low"].min(axis=1),
+        parts["close"][:, -1], *(parts[name].sum(axis=1) for name in ("volume", "quote_volume", "taker_buy_volume")),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "DOGEUSDT"])
 def test_real_bars_give_the_features_of_the_whole_history(symbol: str) -> None:
     path = DATA / "klines_1m" / f"{symbol}.parquet"
@@ -63,7 +73,9 @@ def test_real_bars_give_the_features_of_the_whole_history(symbol: str) -> None:
     o, h, low, c, v = (table[name].to_numpy() for name in ("open", "high", "low", "close", "volume"))
     opened = table["date"].cast("int64").to_numpy() // 1000
     share = np.random.default_rng(5).uniform(size=len(v))  # the recording does not say who took
-    assert_same(Bars(opened, opened + MINUTE, o, h, low, c, v, v * (h + low + c) / 3, v * share))
+    bars = Bars(opened, opened + MINUTE, o, h, low, c, v, v * (h + low + c) / 3, v * share)
+    for minutes in (1, 5, 15, 60):
+        assert_same(joined(bars, minutes))
 
 
 def test_the_record_has_exactly_these_features() -> None:

@@ -95,6 +95,15 @@ def test_a_longer_bar_needs_its_beginning() -> None:
     assert len(partial["1s"]) == 120
 
 
+def test_a_longer_bar_begins_with_its_first_trade_whenever_that_is() -> None:
+    found = bars([trade(1, 0, 42), trade(2, 75_000, 50), trade(3, 80_000, 51), heartbeat(180_000)])["1m"]
+    assert [(bar.open, bar.high, bar.low, bar.close, bar.trades) for bar in found] == [
+        (42, 42, 42, 42, 1),
+        (50, 51, 50, 51, 2),
+        (51, 51, 51, 51, 0),
+    ]
+
+
 def test_trades_without_price_are_ticks_but_in_no_bar() -> None:
     state = VenueState()
     [tick] = on_frame(RULES, state, trade(1, 0, 0, 0))
@@ -144,8 +153,9 @@ def test_laws_of_bars(raw: list[tuple[int, float, float, bool, bool]], beats: in
         for bar in each:
             parts = [part for part in seconds if bar.open_ts <= part.open_ts < bar.close_ts]
             assert len(parts) == LENGTHS[interval]
-            assert (bar.open, bar.close) == (parts[0].open, parts[-1].close)
-            assert (bar.high, bar.low) == (max(part.high for part in parts), min(part.low for part in parts))
+            priced = [part for part in parts if part.trades] or parts
+            assert (bar.open, bar.close) == (priced[0].open, parts[-1].close)
+            assert (bar.high, bar.low) == (max(part.high for part in priced), min(part.low for part in priced))
             assert bar.trades == sum(part.trades for part in parts)
             assert math.isclose(bar.volume, sum(part.volume for part in parts), rel_tol=1e-9, abs_tol=1e-12)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.market.consolidation import CrossState, on_quote
+from processors.market.leadlag import LeadState
 from processors.market.rules import Rules
 from schemas.market.records import ExchangeNormalized, MarketQuote
 
@@ -23,7 +24,8 @@ def quote(venue: str, mid: float, ts: int) -> MarketQuote:
 
 
 def run(state: CrossState, quotes: Iterable[MarketQuote], rules: Rules = RULES) -> list[ExchangeNormalized]:
-    records = [output.record for each in quotes for output in on_quote(rules, state, each)]
+    leads = LeadState()
+    records = [output.record for each in quotes for output in on_quote(rules, state, leads, each)]
     return [record for record in records if isinstance(record, ExchangeNormalized)]
 
 

@@ -11,6 +11,7 @@ from processors.market.logic import VenueState, on_frame
 from processors.market.rules import Rules
 from quantum.errors import CorruptRecordError
 from schemas.common import FrameKind, InstrumentRules, Side
+from schemas.exchange.records import ExchangeFrame
 from schemas.market.records import MarketFunding, MarketInstrument, MarketQuote, MarketTick
 from tests.unit.market.frames import T0, frame, rest_trade, trade
 
@@ -88,6 +89,25 @@ def test_mark_by_websocket_and_rest() -> None:
     assert not list(on_frame(RULES, state, frame("mark", MARK)))
 
 
+def test_open_interest_goes_with_the_next_mark_price() -> None:
+    state = VenueState()
+
+    def interest(quantity: str, ts: int) -> ExchangeFrame:
+        return frame("open_interest", {"openInterest": quantity, "symbol": "BTCUSDT", "time": ts // 1000}, ts + 9, FrameKind.REST)
+
+    def funding(ts: int) -> MarketFunding:
+        [output] = on_frame(RULES, state, frame("mark", {**MARK, "E": ts // 1000}, ts))
+        assert isinstance(output.record, MarketFunding)
+        return output.record
+
+    assert (before := funding(T0)).open_interest is before.open_interest_ts is None
+    assert not list(on_frame(RULES, state, interest("10659.509", T0 + 1_500_000)))
+    assert not list(on_frame(RULES, state, interest("9", T0 + 1_400_000)))  # older
+    for ts in (T0 + 2_000_000, T0 + 3_000_000):
+        said = funding(ts)
+        assert (said.open_interest, said.open_interest_ts) == (10_659.509, T0 + 1_500_000)
+
+
 FILTERS = [
     {"filterType": "PRICE_FILTER", "minPrice": "0.1", "maxPrice": "1000", "tickSize": "0.10"},
     {"filterType": "LOT_SIZE", "minQty": "0.001", "maxQty": "1000", "stepSize": "0.001"},
@@ -140,6 +160,8 @@ def test_instrument_of_spot() -> None:
         ("quote", {key: value for key, value in QUOTE.items() if key != "u"}),
         ("mark", {**MARK, "r": ""}),
         ("mark", {**MARK, "p": "0"}),
+        ("open_interest", {"openInterest": "-1", "time": 5}),
+        ("open_interest", {"openInterest": "1"}),
         ("instrument", {"symbol": "X", "baseAsset": "X", "quoteAsset": "Y", "filters": FILTERS[:1]}),
         ("ticker", {}),
     ],

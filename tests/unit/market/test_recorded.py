@@ -67,8 +67,7 @@ def test_counts_and_bars_equal_the_file(path: Path) -> None:
                 assert bar.close == price[ts < bar.open_ts][-1]
                 continue
             p, q = price[inside], quantity[inside]
-            assert (bar.high, bar.low, bar.close) == (p.max(), p.min(), p[-1])
-            assert bar.open == (p[0] if interval == "1s" or ts[inside[0]] < bar.open_ts + SECOND else price[inside[0] - 1])
+            assert (bar.open, bar.high, bar.low, bar.close) == (p[0], p.max(), p.min(), p[-1])
             assert bar.volume == pytest.approx(q.sum(), rel=1e-12)
             assert bar.quote_volume == pytest.approx((p * q).sum(), rel=1e-12)
             assert bar.taker_buy_volume == pytest.approx(q[buys[inside]].sum(), rel=1e-12)

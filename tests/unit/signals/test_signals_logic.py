@@ -23,7 +23,7 @@ from schemas.signals.records import SignalGenerated, SignalScore
 from tests.unit.ml.trained import artefact
 from tests.unit.signals.vectors import VENUE, vectors
 
-RULES = logic.Rules(VENUE, ("xgb",))
+RULES = logic.Rules(VENUE, "1s", ("xgb",))
 VECTORS = vectors(700, 31)
 
 
@@ -107,6 +107,8 @@ def test_a_vector_seen_before_or_of_another_venue_gives_nothing() -> None:
     before = msgspec.json.encode(state)
     assert not list(logic.on_features(RULES, scorers, state, active, last, VECTORS[99]))
     assert not list(logic.on_features(RULES, scorers, state, active, last, msgspec.structs.replace(VECTORS[100], venue="bybit")))
+    minute = msgspec.structs.replace(VECTORS[100], interval="1m")
+    assert not list(logic.on_features(RULES, scorers, state, active, last, minute))
     assert msgspec.json.encode(state) == before
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from ml.features.regime import RegimeState
 from processors.features import logic
+from processors.features.rules import Rules
 from schemas.features.records import Features
 from schemas.market.records import MarketKline
 from tests.unit.ml.markets import momentum_bars
@@ -14,8 +16,8 @@ VENUE = "binance-usdm"
 
 def vectors(count: int, seed: int, *, symbol: str = "AAAUSDT", drift: float = 0.6) -> list[Features]:
     """Return the vectors at the close of every bar of 1 s."""
-    rules = logic.Rules(VENUE, "1s")
-    state, quote, depth, around = logic.SymbolState(), logic.Quote(), logic.Depth(), logic.Context()
+    rules = Rules(VENUE, "1s")
+    state, regime, around = logic.BarState(), RegimeState(), logic.Around()
     records = []
     for row in momentum_bars(count, seed, drift=drift):
         bar = MarketKline(
@@ -28,7 +30,7 @@ def vectors(count: int, seed: int, *, symbol: str = "AAAUSDT", drift: float = 0.
             trades=1,
             **msgspec.structs.asdict(row),
         )
-        vector = next(iter(logic.on_kline(rules, state, quote, depth, around, bar))).record
+        vector = next(iter(logic.on_kline(rules, state, regime, around, bar))).record
         assert isinstance(vector, Features)
         records.append(vector)
     return records

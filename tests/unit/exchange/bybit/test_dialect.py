@@ -91,12 +91,14 @@ def test_funding_is_written_once_all_is_known_and_changes_are_merged() -> None:
     [first] = market.take(messages.TICKER)
     assert isinstance(first, MarketFunding)
     assert (first.mark_price, first.index_price, first.funding_rate) == (84213.17, 84240.02, -0.00003142)
+    assert (first.open_interest, first.open_interest_ts) == (51_235.771, TS * 1_000)
     assert (first.next_funding_ts, first.event_ts) == (1_763_769_600_000_000, TS * 1_000)
     change = {"topic": "tickers.BTCUSDT", "type": "delta", "data": {"symbol": "BTCUSDT", "markPrice": "84214", "bid1Price": "84211"}}
     assert not market.take({**change, "ts": TS + 100}), "too soon after the last record"
     [second] = market.take({**change, "ts": TS + 900, "data": {"symbol": "BTCUSDT", "openInterest": "1"}})
     assert isinstance(second, MarketFunding)
     assert (second.mark_price, second.index_price, second.funding_rate) == (84214.0, 84240.02, -0.00003142)
+    assert (second.open_interest, second.open_interest_ts) == (1.0, (TS + 900) * 1_000)
 
 
 def test_the_book_of_a_snapshot_and_deltas() -> None:
@@ -158,6 +160,7 @@ def test_answers_make_no_frames_and_refusals_are_counted() -> None:
         messages.book("update", 1, 1, [], []),
         messages.book("delta", 1, 1, [["x", "1"]], []),
         {**messages.TICKER, "data": {"symbol": "BTCUSDT", "markPrice": "0"}},
+        {**messages.TICKER, "data": {"symbol": "BTCUSDT", "openInterest": "-1"}},
         {**messages.TICKER, "data": {"symbol": "BTCUSDT", "nextFundingTime": "soon"}},
     ],
 )

@@ -1,0 +1,1 @@
+"""Schemas and record types of quantum.universe."""
