@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from pathlib import Path
 
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.exchange.clock import LiveClock
@@ -18,6 +17,7 @@ from processors.components import node_publisher
 from quantum.settings import Settings
 from schemas.clock.records import ClockTick
 from schemas.exchange.records import ExchangeFrame
+from schemas.health.records import HealthEvent
 
 
 class KafkaFrames:
@@ -36,10 +36,15 @@ def send_tick(publisher: Publisher, second_us: int) -> None:
     publisher.send("clock", "clock", ClockTick(event_id=f"clock:{second_us}", event_ts=second_us, ingest_ts=second_us))
 
 
+def send_health(publisher: Publisher, event: HealthEvent) -> None:
+    """Write how well a venue is followed to every partition of ``health.events``."""
+    publisher.send("health.events", event.component, event)
+
+
 async def feed(settings: Settings, stop: asyncio.Event) -> None:
     """Follow the venues by websocket and REST."""
     publisher = node_publisher(settings, "feed")
-    await run_feed(FeedSettings(), VenueSettings(), KafkaFrames(publisher), stop)
+    await run_feed(FeedSettings(), VenueSettings(), KafkaFrames(publisher), stop, partial(send_health, publisher))
     await asyncio.to_thread(publisher.flush)
 
 
@@ -50,9 +55,15 @@ async def clock(settings: Settings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(publisher.flush)
 
 
-async def replay(settings: Settings, folder: Path, speed: str, stop: asyncio.Event) -> ReplaySummary:
+async def replay(settings: Settings, recording: ReplaySettings, stop: asyncio.Event) -> ReplaySummary:
     """Play a recording in place of the feed and the clock; returns what was read and sent."""
     publisher = node_publisher(settings, "feed", "clock")
-    summary = await run_replay(ReplaySettings(folder=folder, speed=speed), KafkaFrames(publisher), partial(send_tick, publisher), stop)
+    summary = await run_replay(
+        recording,
+        KafkaFrames(publisher),
+        partial(send_tick, publisher),
+        stop,
+        partial(send_health, publisher),
+    )
     await asyncio.to_thread(publisher.flush)
     return summary

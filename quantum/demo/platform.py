@@ -19,6 +19,7 @@ from processors.components import node_publisher, publisher
 from processors.contracts import apply_schemas, apply_tables, apply_topics
 from processors.governance.changes import audit
 from processors.governance.defaults import default_policy
+from quantum import clock
 from quantum.demo import workers
 from quantum.demo.offsets import Offsets
 from quantum.errors import ConfigurationError, DependencyError
@@ -113,7 +114,7 @@ class Platform:
         out = node_publisher(settings, "supervisor")
 
         def on_change(change: WorkerChange) -> None:
-            now = time.time_ns() // 1_000
+            now = clock.now_us()
             if change.state in (HealthState.DEGRADED, HealthState.DOWN) and not self._ending:
                 self.errors.append(f"{change.name}: {change.detail}")
             out.send(
@@ -147,14 +148,14 @@ class Platform:
 
         wait_for("all workers up", up, READY_S, self.home.logs)
 
-    def start_simulated_venue(self, settings: Settings, seed: int) -> tuple[VenueSettings, dict[str, str]]:
-        """Start the simulated venue; returns how to reach it and the environment of the other processes."""
+    def start_simulated_venue(self, settings: Settings, seed: int, *more: str) -> tuple[VenueSettings, dict[str, str]]:
+        """Start the simulated venue, with more options; returns how to reach it and the environment of the other processes."""
         usdm, spot = workers.free_port(), workers.free_port()
         access, env = self._access(settings, usdm, spot)
         ready = self.home.run / "venue.ready.json"
         ready.unlink(missing_ok=True)
         self._tell("starting the simulated venue")
-        self.supervise(settings, [workers.simulated_venue(seed, usdm, spot, ready, env)])
+        self.supervise(settings, [workers.simulated_venue(seed, usdm, spot, ready, env, *more)])
         wait_for("the simulated venue's start", ready.exists, READY_S, self.home.logs)
         return access, env
 

@@ -17,6 +17,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.live import Live
 
+from connectors.exchange.replay.settings import ReplaySettings
 from infra.components.market_data import replay as play
 from infra.local.supervisor import Supervisor
 from processors.topology import NODES, TOPICS
@@ -27,7 +28,7 @@ from quantum.demo.model import train_first_model
 from quantum.demo.observer import Observer
 from quantum.demo.offsets import Offsets, Place
 from quantum.demo.platform import Platform, write_summary
-from quantum.demo.source import Source, parse_source
+from quantum.demo.source import Source, parse_source, recording_of
 from quantum.demo.summary import render, stage_lag, summarise
 from quantum.errors import QuantumError, RetryError
 from quantum.home import Home
@@ -52,14 +53,16 @@ class Options:
     seed: int
     summary_file: Path | None
     keep_up: bool
+    begin: str = ""
+    end: str = ""
 
 
 class Replay:
     """A recording that is played by a thread of this process."""
 
-    def __init__(self, settings: Settings, folder: Path, speed: str) -> None:
+    def __init__(self, settings: Settings, recording: ReplaySettings) -> None:
         self.error: BaseException | None = None
-        self._settings, self._folder, self._speed = settings, folder, speed
+        self._settings, self._recording = settings, recording
         self._stop = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
@@ -83,7 +86,7 @@ class Replay:
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(play(self._settings, self._folder, self._speed, self._stop))
+            self._loop.run_until_complete(play(self._settings, self._recording, self._stop))
         except (QuantumError, OSError) as error:
             self.error = error
         finally:
@@ -93,13 +96,14 @@ class Replay:
 def run_demo(options: Options) -> int:
     """Run the demo; returns the exit code: 0, or 130 where it was interrupted. Raises the platform's errors."""
     source = parse_source(options.source)
+    recording = recording_of(source, options.speed, options.begin, options.end)
     console = Console()
     home = Home()
     home.logs.mkdir(parents=True, exist_ok=True)
     logs.configure("demo", "INFO", home.logs / "demo.log")
     with interruptible(), ExitStack() as cleanup:
         try:
-            _run(options, source, home, console, cleanup)
+            _run(options, source, recording, home, console, cleanup)
         except KeyboardInterrupt:
             console.print("interrupted: ending what was started")
             return INTERRUPTED
@@ -131,13 +135,13 @@ def ignore_interrupts() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _run(options: Options, source: Source, home: Home, console: Console, cleanup: ExitStack) -> None:
+def _run(options: Options, source: Source, recording: ReplaySettings | None, home: Home, console: Console, cleanup: ExitStack) -> None:
     def tell(text: str) -> None:
         console.print(text, highlight=False)
 
     platform = Platform(home, tell, cleanup)
     settings = platform.up(keep_up=options.keep_up)
-    simulated = source.folder is None
+    simulated = recording is None
     if simulated:
         access, env = platform.start_simulated_venue(settings, options.seed)
         train_first_model(settings, access, tell)
@@ -157,10 +161,10 @@ def _run(options: Options, source: Source, home: Home, console: Console, cleanup
     dashboard = Dashboard(settings, platform.stack, lambda: platform.supervisors, observer, source.name, seconds)
     inputs: Supervisor | None = None
     replay: Replay | None = None
-    if source.folder is None:
+    if recording is None:
         inputs = platform.supervise(settings, [workers.component("feed", env), workers.component("clock", env)])
     else:
-        replay = Replay(settings, source.folder, options.speed)
+        replay = Replay(settings, recording)
         replay.start()
         cleanup.callback(replay.stop)
     _watch(console, dashboard, options, replay)

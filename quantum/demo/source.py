@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from connectors.exchange.replay.settings import ReplaySettings
 from quantum.errors import ConfigurationError
 
 SIMULATED = "sim"
@@ -43,3 +44,18 @@ def parse_source(text: str) -> Source:
     if not folder.is_dir():
         raise ConfigurationError(f"--source {text}: there is no folder {folder}", "give the folder of a recording")
     return Source(text, folder)
+
+
+def recording_of(source: Source, speed: str, begin: str, end: str) -> ReplaySettings | None:
+    """Return what is played of a source's recording; None for the simulated venue.
+
+    Raises
+    ------
+    ConfigurationError
+        The speed is none, a time is none, or the simulated venue is to begin at one.
+    """
+    if source.folder is not None:
+        return ReplaySettings(folder=source.folder, speed=speed, begin=begin, end=end)
+    if begin or end:
+        raise ConfigurationError("the simulated venue has no past to begin from", f"give --from and --to with --source {REPLAY}DIR")
+    return None

@@ -61,12 +61,12 @@ def environment(settings: Settings, usdm_url: str, spot_url: str, key: str, secr
     }
 
 
-def simulated_venue(seed: int, usdm_port: int, spot_port: int, ready_file: Path, env: dict[str, str]) -> WorkerSpec:
-    """Return the simulated venue's process."""
+def simulated_venue(seed: int, usdm_port: int, spot_port: int, ready_file: Path, env: dict[str, str], *more: str) -> WorkerSpec:
+    """Return the simulated venue's process, with more options; a later one wins."""
     argv = [
         sys.executable, "-m", "quantum", "venue", "--seed", str(seed), "--symbols", ",".join(SYMBOLS), "--products", "usdm,spot",
         "--usdm-port", str(usdm_port), "--spot-port", str(spot_port), "--history-minutes", str(HISTORY_MINUTES),
-        "--api-key", env["QUANTUM_VENUE_API_KEY"], "--api-secret", env["QUANTUM_VENUE_API_SECRET"], "--ready-file", str(ready_file),
+        "--api-key", env["QUANTUM_VENUE_API_KEY"], "--api-secret", env["QUANTUM_VENUE_API_SECRET"], "--ready-file", str(ready_file), *more,
     ]  # fmt: skip
     return WorkerSpec(name="venue-0", component="venue", argv=argv, env=env)
 

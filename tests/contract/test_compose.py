@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings
 
 from connectors.clickhouse import metrics as sink_metrics
 from connectors.exchange.binance.settings import VenueSettings
+from connectors.exchange.health import metrics as feed_metrics
+from connectors.exchange.orders import metrics as orders_metrics
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.settings import FeedSettings
 from infra.components import COMPONENTS
@@ -81,7 +83,7 @@ def test_every_stage_and_component_has_its_service() -> None:
     assert started == HOSTS
     assert set(started) == set(STAGES) | set(COMPONENTS)
     components = {node.name for node in NODES.values() if node.kind is Kind.COMPONENT}
-    assert components - set(started) == {"supervisor", "operator"}
+    assert components - set(started) == {"supervisor", "operator", "recorder"}
     assert {"supervisor", "cli"} <= set(PLATFORM)
 
 
@@ -242,8 +244,9 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     registry = CollectorRegistry()
     create_app("execution", Settings(home=tmp_path_factory.mktemp("home")), NoRegistry(), metrics=registry)
     metrics_of(registry)  # the application makes them when it starts
-    sink = [value for value in vars(sink_metrics).values() if isinstance(value, Counter | Gauge | Histogram)]
-    families = [*registry.collect(), *(family for metric in sink for family in metric.collect())]
+    modules = (vars(sink_metrics), vars(orders_metrics), vars(feed_metrics))
+    own = [value for module in modules for value in module.values() if isinstance(value, Counter | Gauge | Histogram)]
+    families = [*registry.collect(), *(family for metric in own for family in metric.collect())]
     names = {family.name for family in families}
     assert len(names) > 15
     return names | {f"{name}_{part}" for name in names for part in ("total", "bucket", "sum", "count")}

@@ -24,7 +24,7 @@ _UNIT = 10**_PLACES
 
 
 class _Seen(msgspec.Struct):
-    """Prices and quantities of a trade (p, q) or of the best bid and ask (b, B, a, A)."""
+    """Prices and quantities of a trade (p, q; by REST price, qty) or of the best bid and ask (b, B, a, A)."""
 
     p: Decimal | None = None
     q: Decimal | None = None
@@ -32,6 +32,8 @@ class _Seen(msgspec.Struct):
     a: Decimal | None = None
     B: Decimal | None = None
     A: Decimal | None = None
+    price: Decimal | None = None
+    qty: Decimal | None = None
 
 
 _SEEN = msgspec.json.Decoder(_Seen)
@@ -51,10 +53,10 @@ class Observed:
             seen = _SEEN.decode(payload)
         except msgspec.ValidationError:
             return
-        for price in (seen.p, seen.b, seen.a):
+        for price in (seen.p, seen.b, seen.a, seen.price):
             if price is not None:
                 self._tick = gcd(self._tick, int(price * _UNIT))
-        for quantity in (seen.q, seen.B, seen.A):
+        for quantity in (seen.q, seen.B, seen.A, seen.qty):
             if quantity is not None:
                 self._lot = gcd(self._lot, int(quantity * _UNIT))
                 self._most = max(self._most, quantity)

@@ -13,13 +13,19 @@ from hashlib import blake2b
 import msgspec
 
 from connectors.exchange.clock import SECOND, SimClock
-from connectors.exchange.frames import FrameReader, FrameSink
-from connectors.exchange.replay.recording import Beginning, Line, RecordedFile, beginning, recorded_files
+from connectors.exchange.frames import FrameMaker, FrameSink
+from connectors.exchange.health.symbol import Lifeline
+from connectors.exchange.health.venue import OnHealth, VenueHealth
+from connectors.exchange.recording.line import Noted, frame_of, noted
+from connectors.exchange.replay.readers import reader_of
+from connectors.exchange.replay.recording import Beginning, beginning, recorded_files
 from connectors.exchange.replay.rules import Observed, instrument_of
 from connectors.exchange.replay.settings import ReplaySettings
-from connectors.exchange.venues import Channel, Venue
+from connectors.exchange.replay.span import Line, Recorded
+from connectors.exchange.venues import BINANCE_VENUES, Channel, Venue
 from quantum.errors import DependencyError
 from schemas.common import FrameKind
+from schemas.exchange.records import ExchangeFrame
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +52,7 @@ class ReplaySummary(msgspec.Struct, kw_only=True):
     late : int
         Frames older than a heartbeat that had been sent before them.
     first_event_us, last_event_us : int
-        Bounds of event time, microseconds.
+        Bounds of event time within the span, microseconds.
     """
 
     frames: dict[str, int]
@@ -70,6 +76,8 @@ class ReplaySource:
         Where frames go.
     on_clock
         Called at every second of event time, after the heartbeats of that second.
+    on_health
+        Told how well each venue was followed when it was recorded, in event time; where it is None nobody is.
 
     Raises
     ------
@@ -77,17 +85,27 @@ class ReplaySource:
         There is no recording.
     """
 
-    def __init__(self, settings: ReplaySettings, sink: FrameSink, on_clock: OnClock) -> None:
+    def __init__(self, settings: ReplaySettings, sink: FrameSink, on_clock: OnClock, on_health: OnHealth | None = None) -> None:
         self._settings = settings
         self._sink = sink
         self._files = recorded_files(settings.folder)
         self._beginnings = [beginning(file, settings.sample) for file in self._files]
+        starts = [begin.first_ns for begin in self._beginnings if begin.first_ns is not None]
+        if not starts:
+            raise DependencyError(f"no line of the files in {settings.folder} can be read", "check that they are a recording")
+        self._span = settings.span(min(starts))
+        self._begin_us = (self._span.from_ns or min(starts)) // 1_000
         self._readers = self._make_readers()
         self._offset_us = min(reader.offset_us for reader in self._readers.values())
         self._lag_us = int(settings.heartbeat_lag_s * SECOND)
         self._clock = SimClock(self._beat, settings.max_gap_s)
         self._on_clock = on_clock
-        self._started: dict[tuple[str, str], FrameReader] = {}
+        self._on_health = on_health
+        self._health = {venue: VenueHealth(venue.name, (), settings.health, reader.session) for venue, reader in self._readers.items()}
+        self._lines: list[Lifeline] = []
+        self._unvouched: dict[tuple[str, str], FrameMaker] = {}
+        self._followed: set[tuple[Venue, str]] = set()
+        self._numbered: Counter[str] = Counter()
         self._receive_us = 0
         self._beaten_us = 0
         self._first_us = 0
@@ -98,73 +116,128 @@ class ReplaySource:
         """Play until the end or until ``stop`` is set; the last heartbeats close every second that has data."""
         self._announce()
         pace = _Pace(self._settings.factor)
-        merged = heapq.merge(*(file.lines() for file in self._files))
+        merged = heapq.merge(*(file.lines(self._span) for file in self._files))
         for number, line in enumerate(merged):
             if number % LINES_A_TURN == 0:
                 await asyncio.sleep(0)
                 if stop.is_set():
                     break
-            wait = pace.wait_s(line.receive_ns)
+            wait = pace.wait_s(line.receive_ns) if line.receive_ns >= self._span.from_ns else 0
             if wait > 0:
                 await asyncio.sleep(wait)
             self._play(line)
-        if self._started:
+        if self._last_us:
             self._clock.advance(max(self._last_us, self._beaten_us) + LAST_HEARTBEATS * SECOND)
         return self._summary()
 
     def _play(self, line: Line) -> None:
-        file = self._files[line.file]
+        venue, leads_up = self._files[line.file].venue, line.receive_ns < self._span.from_ns
         self._receive_us = line.receive_ns // 1_000
-        self._clock.advance(self._receive_us + self._offset_us - self._lag_us)
-        frame = self._readers[file.venue].read(line.text, self._receive_us, self._beginnings[line.file].symbol)
+        if not leads_up:  # what leads up to the span has no time of its own
+            self._clock.advance(self._receive_us + self._offset_us - self._lag_us)
+        frame = self._frame(venue, line)
         if frame is None:
             return
-        if frame.event_ts < self._beaten_us:
+        if frame.event_ts < self._beaten_us and not leads_up:
             self._late += 1
-        if not self._started:
+        if not self._first_us and not leads_up:
             self._first_us = frame.event_ts
         self._last_us = max(self._last_us, frame.event_ts)
-        self._started.setdefault((frame.venue, frame.symbol), self._readers[file.venue])
+        if not leads_up:
+            self._heard(venue, frame)
         self._sink.send(frame)
 
+    def _frame(self, venue: Venue, line: Line) -> ExchangeFrame | None:
+        """Return a line's frame: with the numbers that it was recorded with; or with new ones, and then its symbol needs heartbeats."""
+        reader = self._readers[venue]
+        known = line.said if isinstance(line.said, Noted) else noted(line.said)
+        if known is not None and known.numbers is not None:
+            self._numbered[f"{venue.name}:{known.symbol}:{known.channel}"] += 1
+            return frame_of(venue.name, self._receive_us, known, known.numbers)
+        if known is not None:
+            frame: ExchangeFrame | None = reader.frame(
+                known.symbol, Channel(known.channel), known.kind, known.event_us, self._receive_us, known.payload
+            )
+        else:
+            assert isinstance(line.said, bytes)
+            frame = reader.read(line.said, self._receive_us, self._beginnings[line.file].symbol)
+        if frame is not None:
+            self._unvouched.setdefault((frame.venue, frame.symbol), reader)
+        return frame
+
+    def _heard(self, venue: Venue, frame: ExchangeFrame) -> None:
+        """Take a frame of the stream as a sign of the venue's life; an archive's trades stand for the stream that they were."""
+        reader = self._readers[venue]
+        archived = frame.channel == Channel.TRADE and frame.session == reader.session
+        if frame.kind is not FrameKind.STREAM and not archived:
+            return
+        now_us = self._receive_us + self._offset_us
+        if (venue, frame.symbol) not in self._followed:
+            self._followed.add((venue, frame.symbol))
+            self._follow(venue, frame.symbol, now_us)
+        self._health[venue].received(frame, now_us / SECOND, reader.offset_us, reader.last_trade.get(frame.symbol))
+
+    def _follow(self, venue: Venue, symbol: str, now_us: int) -> None:
+        """Take that a symbol is followed from now on, on a connection that lasts."""
+        self._lines.append(self._health[venue].opened((symbol,), now_us / SECOND))
+        self._health[venue].caught_up(symbol, now_us / SECOND)
+
     def _beat(self, second_us: int) -> None:
-        for (_, symbol), reader in self._started.items():
+        for (_, symbol), reader in self._unvouched.items():
             self._sink.send(reader.heartbeat(symbol, second_us, self._receive_us))
+        self._look(second_us)
         self._beaten_us = second_us
         self._on_clock(second_us)
 
-    def _make_readers(self) -> dict[Venue, FrameReader]:
-        """Return one reader a venue; the session is a hash of the recording, so that every replay of it gives the same ids."""
+    def _look(self, second_us: int) -> None:
+        """Say how the venues were followed up to a second, as it was known when that second was over."""
+        now_us = second_us + self._lag_us
+        if self._beaten_us and second_us - self._beaten_us > self._settings.max_gap_s * SECOND:
+            self._lines.clear()
+            for venue, symbol in self._followed:
+                self._follow(venue, symbol, now_us)
+        for line in self._lines:
+            line.heard = now_us / SECOND  # a recording keeps no pongs: only the pace of its frames tells
+        for health in self._health.values():
+            for event in health.look(now_us / SECOND, second_us, self._receive_us):
+                if self._on_health is not None:
+                    self._on_health(event)
+
+    def _make_readers(self) -> dict[Venue, FrameMaker]:
+        """Return one reader a venue; the session is a hash of what is played, so that every replay of it gives the same ids."""
         digest = blake2b(digest_size=6)
         for file in self._files:
             digest.update(f"{file.path.relative_to(self._settings.folder)} {file.path.stat().st_size}\n".encode())
+        if self._settings.begin or self._settings.end:
+            digest.update(f"{self._span}".encode())
         readers = {}
         for venue in dict.fromkeys(file.venue for file in self._files):
             offsets = [begin.offset_us for begin in self._of(venue).values() if begin.offset_us is not None]
-            readers[venue] = FrameReader(venue, f"replay-{digest.hexdigest()}", sorted(offsets)[len(offsets) // 2] if offsets else 0)
+            readers[venue] = reader_of(venue, f"replay-{digest.hexdigest()}", sorted(offsets)[len(offsets) // 2] if offsets else 0)
         return readers
 
-    def _of(self, venue: Venue) -> dict[RecordedFile, Beginning]:
+    def _of(self, venue: Venue) -> dict[Recorded, Beginning]:
         return {file: begin for file, begin in zip(self._files, self._beginnings, strict=True) if file.venue is venue}
 
     def _announce(self) -> None:
-        starts = [begin.first_ns for begin in self._beginnings if begin.first_ns is not None]
-        if not starts:
-            raise DependencyError(f"no line of the files in {self._settings.folder} can be read", "check that they are a recording")
-        received = min(starts) // 1_000
+        """Send instruments of those symbols whose recording has none at its beginning."""
         for venue, reader in self._readers.items():
+            if venue not in BINANCE_VENUES:
+                continue
             seen: dict[str, Observed] = {}
+            recorded: set[str] = set()
             for begin in self._of(venue).values():
+                recorded |= begin.instruments
                 for symbol, observed in begin.observed.items():
                     seen.setdefault(symbol, Observed()).merge(observed)
             for symbol, observed in seen.items():
-                text = instrument_of(venue, symbol, observed)
+                text = None if symbol in recorded else instrument_of(venue, symbol, observed)
                 if text is not None:
-                    event = received + reader.offset_us
-                    self._sink.send(reader.frame(symbol, Channel.INSTRUMENT, FrameKind.REST, event, received, text))
+                    event = self._begin_us + reader.offset_us
+                    self._sink.send(reader.frame(symbol, Channel.INSTRUMENT, FrameKind.REST, event, self._begin_us, text))
 
     def _summary(self) -> ReplaySummary:
-        frames: Counter[str] = Counter()
+        frames = Counter(self._numbered)
         unknown: Counter[str] = Counter()
         for venue, reader in self._readers.items():
             frames.update({f"{venue.name}:{symbol}:{channel}": count for (symbol, channel), count in reader.channels.items()})
@@ -201,6 +274,8 @@ class _Pace:
         return (receive_ns - self._first_ns) / 1e9 / self._factor - (time.monotonic() - self._began)
 
 
-async def run_replay(settings: ReplaySettings, sink: FrameSink, on_clock: OnClock, stop: asyncio.Event) -> ReplaySummary:
+async def run_replay(
+    settings: ReplaySettings, sink: FrameSink, on_clock: OnClock, stop: asyncio.Event, on_health: OnHealth | None = None
+) -> ReplaySummary:
     """Play a recording; return what was read and sent. See `ReplaySource`."""
-    return await ReplaySource(settings, sink, on_clock).run(stop)
+    return await ReplaySource(settings, sink, on_clock, on_health).run(stop)

@@ -14,7 +14,7 @@ from quantum import metrics
 from quantum.demo.observer import Seen
 from quantum.demo.offsets import Progress
 from quantum.demo.scrape import Scrape, quantile, scrape
-from quantum.demo.source import parse_source
+from quantum.demo.source import parse_source, recording_of
 from quantum.demo.view import Frame, StageLine, plain, render
 from quantum.errors import ConfigurationError
 from schemas.common import Direction, Regime
@@ -72,6 +72,12 @@ def test_lag_takes_one_marker_a_partition() -> None:
 def test_sources(tmp_path: Path) -> None:
     assert parse_source("sim").folder is None
     assert parse_source(f"replay:{tmp_path}").folder == tmp_path
+    recording = recording_of(parse_source(f"replay:{tmp_path}"), "2.5", "90s", "")
+    assert recording is not None
+    assert (recording.folder, recording.factor, recording.begin) == (tmp_path, 2.5, "90s")
+    assert recording_of(parse_source("sim"), "10", "", "") is None
+    with pytest.raises(ConfigurationError, match="no past to begin from"):
+        recording_of(parse_source("sim"), "10", "", "1m")
     with pytest.raises(ConfigurationError, match="no folder"):
         parse_source(f"replay:{tmp_path / 'none'}")
     with pytest.raises(ConfigurationError, match="use sim or"):
