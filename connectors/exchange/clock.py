@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
+from quantum import clock
+
 SECOND = 1_000_000
+FAST_S = 0.1
 OnTick = Callable[[int], None]
 
 
@@ -38,7 +40,7 @@ class SimClock:
 
 
 class LiveClock:
-    """Ticks at every whole second of the wall clock.
+    """Ticks at every whole second of event time; where that runs faster than the wall clock, ten times a second, at the newest one.
 
     Parameters
     ----------
@@ -48,13 +50,14 @@ class LiveClock:
     """
 
     def __init__(self, on_tick: OnTick, max_gap_s: int = 60) -> None:
-        self._clock = SimClock(on_tick, max_gap_s)
+        self._fast = clock.settings().speed > 1
+        self._clock = SimClock(on_tick, 0 if self._fast else max_gap_s)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until ``stop`` is set."""
         while not stop.is_set():
-            now = time.time_ns() // 1_000
+            wait = FAST_S if self._fast else (SECOND - clock.now_us() % SECOND) / SECOND
             try:
-                await asyncio.wait_for(stop.wait(), (SECOND - now % SECOND) / SECOND)
+                await asyncio.wait_for(stop.wait(), wait)
             except TimeoutError:
-                self._clock.advance(time.time_ns() // 1_000)
+                self._clock.advance(clock.now_us())

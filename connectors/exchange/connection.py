@@ -13,6 +13,7 @@ The order of a symbol's frames is what downstream builds on, so a connection goe
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -22,11 +23,15 @@ import aiohttp
 from connectors.exchange.book.keeper import BookKeeper
 from connectors.exchange.clock import SECOND
 from connectors.exchange.dialects import book_rules
-from connectors.exchange.errors import VenueAwayError
+from connectors.exchange.errors import ConnectionLostError, VenueAwayError
 from connectors.exchange.frames import MILLISECOND, FrameSink
+from connectors.exchange.health.pace import Pace
+from connectors.exchange.health.symbol import Lifeline
+from connectors.exchange.health.venue import VenueHealth
 from connectors.exchange.link import Link
 from connectors.exchange.settings import FeedSettings
 from connectors.exchange.venues import Channel
+from quantum import clock
 from schemas.common import FrameKind
 from schemas.exchange.records import ExchangeFrame
 
@@ -54,13 +59,23 @@ class Connection:
         Id of the connection.
     known
         Mark of the newest trade by symbol that an earlier connection has sent; brought up to date at the end.
+    health
+        Told what comes and what does not.
     """
 
     def __init__(
-        self, link: Link, symbols: Sequence[str], settings: FeedSettings, sink: FrameSink, session: str, known: dict[str, int]
+        self,
+        link: Link,
+        symbols: Sequence[str],
+        settings: FeedSettings,
+        sink: FrameSink,
+        session: str,
+        known: dict[str, int],
+        health: VenueHealth,
     ) -> None:
         self.reader = link.reader(session)
-        self.keeper = BookKeeper(self._heal, book_rules(link.venue.name))
+        self.line: Lifeline | None = None
+        self.keeper = BookKeeper(self._heal, book_rules(link.venue.name), told=self._see_book)
         self._link = link
         self._name = link.venue.name
         self._symbols = symbols
@@ -68,8 +83,10 @@ class Connection:
         self._sink = sink
         self._buffers: dict[str, list[ExchangeFrame]] = {symbol: [] for symbol in symbols}
         self._known = known
+        self._health = health
         self._ready: set[str] = set()
-        self._last_frame = time.monotonic()
+        self._pace = Pace(time.monotonic())
+        self._pinged: dict[bytes, float] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -84,20 +101,23 @@ class Connection:
             async with (
                 aiohttp.ClientSession() as http,
                 asyncio.timeout(CONNECT_TIMEOUT_S) as patience,
-                http.ws_connect(self._link.url(self._symbols), heartbeat=20.0, max_msg_size=16 << 20) as socket,
+                http.ws_connect(self._link.url(self._symbols), autoping=False, max_msg_size=16 << 20) as socket,
             ):
                 self._socket = socket
                 for text in self._link.greetings(self._symbols):
                     await socket.send_str(text)
                 patience.reschedule(None)
-                await self._follow(socket, stop)
+                self.line = self._health.opened(self._symbols, time.monotonic())
+                await self._follow(socket, self.line, stop)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise VenueAwayError(f"no connection to {self._name}: {error!r}", "see whether the venue runs") from error
+            cause = "unreachable" if self.line is None else "closed"
+            raise ConnectionLostError(f"no connection to {self._name}: {error!r}", cause, "see whether the venue runs") from error
 
-    async def _follow(self, socket: aiohttp.ClientWebSocketResponse, stop: asyncio.Event) -> None:
+    async def _follow(self, socket: aiohttp.ClientWebSocketResponse, line: Lifeline, stop: asyncio.Event) -> None:
         log.info("%s: session %s follows %s", self._name, self.reader.session, ", ".join(self._symbols))
         helpers = [
-            asyncio.create_task(self._read(socket), name="read"),
+            asyncio.create_task(self._read(socket, line), name="read"),
+            asyncio.create_task(self._ping(socket), name="pings"),
             asyncio.create_task(self._catch_up(), name="catch up"),
             asyncio.create_task(self._heartbeats(), name="heartbeats"),
             asyncio.create_task(self.keeper.run(), name="books"),
@@ -119,23 +139,57 @@ class Connection:
             await asyncio.gather(*helpers, return_exceptions=True)
             self._known.update((symbol, last) for symbol, last in self.reader.last_trade.items() if symbol in self._ready)
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse, line: Lifeline) -> None:
         while True:
-            try:
-                message = await socket.receive(timeout=self._settings.silence_s)
-            except TimeoutError:
-                raise VenueAwayError(f"{self._name} is silent for {self._settings.silence_s:g} s") from None
+            message = await self._receive(socket)
+            now = line.heard = time.monotonic()
             if message.type is not aiohttp.WSMsgType.TEXT:
-                raise VenueAwayError(f"{self._name} ended the connection: {message.type.name} {socket.close_code or ''}")
+                await self._answer(socket, message, now)
+                continue
             self.reader.offset_us = self._link.offset_us
-            self._last_frame = time.monotonic()
-            frame = self.reader.read(message.data, time.time_ns() // 1_000)
+            self._pace.saw(now, self._settings.silence_s)
+            frame = self.reader.read(message.data, clock.now_us())
             if frame is None:
                 continue
+            self._health.received(frame, now, self.reader.offset_us, self.reader.last_trade.get(frame.symbol))
             if frame.symbol in self._ready:
                 self._send(frame)
             else:
                 self._keep(frame)
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
+        """Return the next message; a venue that sends nothing, or no frames for longer than is usual, is given up."""
+        limit = self._settings.silence_s
+        try:
+            message = await socket.receive(timeout=limit)
+        except TimeoutError:
+            raise ConnectionLostError(f"{self._name} has given no sign of life for {limit:g} s", "dead") from None
+        if message.type is not aiohttp.WSMsgType.TEXT and (silent := self._pace.silent_s(time.monotonic(), limit)) is not None:
+            raise ConnectionLostError(f"{self._name} answers pings but has sent no frame for {silent:.1f} s", "silent")
+        return message
+
+    async def _answer(self, socket: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage, now: float) -> None:
+        """Answer a ping, take the round trip of our own, and end with the connection."""
+        if message.type is aiohttp.WSMsgType.PING:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await socket.pong(message.data)
+        elif message.type is aiohttp.WSMsgType.PONG:
+            sent = self._pinged.pop(bytes(message.data), None)
+            if sent is not None:
+                self._health.pinged(now - sent, now)
+        else:
+            raise ConnectionLostError(f"{self._name} ended the connection: {message.type.name} {socket.close_code or ''}", "closed")
+
+    async def _ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        for number in itertools.count():
+            await asyncio.sleep(self._settings.ping_s)
+            text = b"%d" % number
+            self._pinged = {text: time.monotonic()}  # an answer to an earlier one comes too late to say anything
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await socket.ping(text)
+
+    def _see_book(self, symbol: str, live: bool, lost: str) -> None:
+        self._health.book(symbol, lost, live=live, now=time.monotonic())
 
     def _send(self, frame: ExchangeFrame) -> None:
         self._sink.send(frame)
@@ -146,8 +200,8 @@ class Connection:
         if buffer is None:
             return  # the venue sends what was not asked for; it is counted by the reader
         if len(buffer) >= MOST_BUFFERED:
-            raise VenueAwayError(
-                f"{frame.venue} {frame.symbol}: {MOST_BUFFERED} frames wait for trades by REST", "see whether REST answers"
+            raise ConnectionLostError(
+                f"{frame.venue} {frame.symbol}: {MOST_BUFFERED} frames wait for trades by REST", "backlog", "see whether REST answers"
             )
         buffer.append(frame)
 
@@ -156,7 +210,7 @@ class Connection:
             after = self._known.get(symbol)
             most = self._settings.backfill if after is None else self._settings.gap_fill
             trades = await self._link.trades_since(symbol, after, most)
-            received = time.time_ns() // 1_000
+            received = clock.now_us()
             for trade in trades:
                 self._send(self.reader.frame(symbol, Channel.TRADE, FrameKind.REST, trade.time_ms * MILLISECOND, received, trade.text))
             if trades:
@@ -164,13 +218,14 @@ class Connection:
             for frame in self._buffers.pop(symbol):
                 self._send(frame)
             self._ready.add(symbol)
+            self._health.caught_up(symbol, time.monotonic(), after, [trade.mark for trade in trades])
             log.info("%s %s: %d trades by REST", self._name, symbol, len(trades))
 
     async def _heal(self, symbol: str) -> None:
         """Have a snapshot of a book sent: by REST, or by the stream where the venue does it so."""
         text = await self._link.snapshot(symbol)
         if text is not None:
-            frame = self.reader.read(text, time.time_ns() // 1_000, symbol)
+            frame = self.reader.read(text, clock.now_us(), symbol)
             if frame is None:
                 raise VenueAwayError(f"{self._name} {symbol}: {text[:200]!r} is no snapshot of a book")
             self._send(frame)
@@ -187,13 +242,13 @@ class Connection:
                     await self._socket.send_str(self._link.keep_alive)
 
     async def _heartbeats(self) -> None:
-        lag = int(self._settings.heartbeat_lag_s * SECOND)
+        lag = clock.span_us(self._settings.heartbeat_lag_s)
         while True:
             now = self._link.now_us() - lag
             await asyncio.sleep((SECOND - now % SECOND) / SECOND)
             now = self._link.now_us() - lag
-            if time.monotonic() - self._last_frame > self._settings.quiet_s:
+            if time.monotonic() - self._pace.last > self._settings.quiet_s:
                 continue
             for symbol in self._symbols:
                 if symbol in self._ready:
-                    self._sink.send(self.reader.heartbeat(symbol, now - now % SECOND, time.time_ns() // 1_000))
+                    self._sink.send(self.reader.heartbeat(symbol, now - now % SECOND, clock.now_us()))

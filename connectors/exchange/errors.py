@@ -4,6 +4,7 @@
 
     RetryError
     └── VenueAwayError              the venue does not answer as it should
+        ├── ConnectionLostError     a websocket has ended, in a word by ``cause``
         ├── NotSentError            it has not acted on the request: refused for its rate or its time, or never left
         │   └── RateLimitedError    it wants to be left alone for ``retry_after_s``
         └── UnknownOutcomeError     it may have acted on the request: ask before sending it again
@@ -17,6 +18,14 @@ from quantum.errors import RetryError, VenueError
 
 class VenueAwayError(RetryError):
     """The venue does not answer as it should."""
+
+
+class ConnectionLostError(VenueAwayError):
+    """A websocket has ended, fallen silent or could not be made; ``cause`` says which in a word."""
+
+    def __init__(self, message: str, cause: str, remedy: str = "") -> None:
+        super().__init__(message, remedy)
+        self.cause = cause
 
 
 class NotSentError(VenueAwayError):

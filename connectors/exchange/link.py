@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from connectors.exchange.frames import FrameMaker
+from connectors.exchange.health.round_trips import RoundTrips
 from connectors.exchange.venues import Venue
 
 
@@ -54,6 +55,10 @@ class Link(Protocol):
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
+    @property
+    def round_trips(self) -> RoundTrips:
+        """Round trips of the requests by REST."""
+
     def now_us(self) -> int:
         """Return the venue's time, as well as it is known, microseconds since the epoch."""
 
@@ -68,6 +73,9 @@ class Link(Protocol):
 
     async def snapshot(self, symbol: str) -> str | None:
         """Return a snapshot of the book by REST, as text; None where the venue sends them by the stream, see `again`."""
+
+    async def open_interest(self, symbol: str) -> str | None:
+        """Return the open interest by REST, as text; None where the venue has none, or says it by the stream."""
 
     def url(self, symbols: Sequence[str]) -> str:
         """Return the websocket's address."""

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 import msgspec
 
 from connectors.exchange.errors import VenueAwayError
+from connectors.exchange.health.round_trips import RoundTrips
 from connectors.exchange.public_rest import PublicRest
 from connectors.exchange.venues import Venue
 
@@ -40,6 +41,11 @@ class PublicLink(ABC):
         self._rest = PublicRest(venue.name, rest_url, venue.weight_limit, timeout_s)
         self._streams: Sequence[str] = [stream for stream in venue.streams if depth or stream != depth_stream]
 
+    @property
+    def round_trips(self) -> RoundTrips:
+        """Round trips of the requests by REST."""
+        return self._rest.round_trips
+
     async def __aenter__(self) -> Self:
         await self._rest.__aenter__()
         return self
@@ -61,6 +67,10 @@ class PublicLink(ABC):
 
     async def snapshot(self, symbol: str) -> None:
         """Return None: the stream sends a snapshot to who subscribes."""
+        return None
+
+    async def open_interest(self, symbol: str) -> None:
+        """Return None: where there is any, the stream says it."""
         return None
 
     @abstractmethod

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import aiohttp
 
 from connectors.exchange.errors import NotSentError, RateLimitedError, VenueAwayError
+from connectors.exchange.health.round_trips import RoundTrips
 from quantum.errors import VenueError
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class PublicRest:
 
     def __init__(self, name: str, base: str, a_minute: int, timeout_s: float) -> None:
         self.name = name
+        self.round_trips = RoundTrips(name)
         self._base = base.rstrip("/")
         self._spacing_s = 60.0 / a_minute
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(timeout_s, 5.0))
@@ -93,11 +95,13 @@ class PublicRest:
             raise RateLimitedError(f"{self.name} may not be asked for {start - now:.0f} s", start - now)
         self._free_at = start + self._spacing_s
         await asyncio.sleep(start - now)
+        sent = time.monotonic()
         try:
             async with self._http.get(f"{self._base}{path}", params=parameters) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise VenueAwayError(f"GET {path} of {self.name} got no answer: {error!r}", "see whether the venue can be reached") from error
+        self.round_trips.add(time.monotonic() - sent)
         what = f"GET {path} of {self.name}: {answer.status} {body[:200].decode(errors='replace')}"
         if answer.status == 200:
             return Answer(body, answer.headers)

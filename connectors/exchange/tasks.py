@@ -18,6 +18,16 @@ async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def wanted_or_stopped(wanted: asyncio.Event, stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but no longer than until one of two events is set."""
+    waits = [asyncio.create_task(wanted.wait()), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
+
+
 async def sleep_unless(stop: asyncio.Event, seconds: float) -> None:
     """Sleep, but no longer than until ``stop`` is set."""
     try:

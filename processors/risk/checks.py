@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     account_checks.drawdown,
     account_checks.cooldown,
     account_checks.order_rate,
+    order_checks.divergence,
     order_checks.spread,
     order_checks.depth,
     order_checks.collar,

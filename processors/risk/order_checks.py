@@ -119,6 +119,14 @@ def fresh_quote(context: Context) -> Finding | None:
     return Finding(DenialCode.STALE_MARKET_DATA, age_ms, limit, f"the quote is {age_ms:.0f} ms old, {limit} allowed")
 
 
+def divergence(context: Context) -> Finding | None:
+    """Deny while a venue's price is far from the others': one of them is wrong, or the market is torn."""
+    found, limit = context.sizing.exchange_divergence, context.policy.max_divergence_bps
+    if found <= limit:
+        return None
+    return Finding(DenialCode.VENUES_DIVERGE, found, limit, f"a venue is {found:.1f} bps off the consolidated mid, {limit:g} allowed")
+
+
 def spread(context: Context) -> Finding | None:
     """Deny in a wide spread."""
     sizing, limit = context.sizing, context.policy.limits.max_spread_bps

@@ -83,7 +83,7 @@ async def follow(
 
 async def test_instruments_then_backfill_then_the_stream(venue: VenueProcess) -> None:
     sink = Sink()
-    await follow(venue, sink, FeedSettings(backfill=1_500))
+    await follow(venue, sink, FeedSettings(backfill=1_500, open_interest_s=1))
     assert set(sink.by_key("instrument")) == KEYS
     for (name, _), (frame,) in sink.by_key("instrument").items():
         info = json.loads(frame.payload)
@@ -92,6 +92,9 @@ async def test_instruments_then_backfill_then_the_stream(venue: VenueProcess) ->
     channels = Counter((frame.venue, frame.channel) for frame in sink.frames)
     assert channels["binance-usdm", "mark"] >= 2
     assert channels["binance-spot", "quote"] > 0
+    said = sink.by_key("open_interest")
+    assert set(said) == {key for key in KEYS if key[0] == "binance-usdm"}
+    assert all(float(json.loads(frame.payload)["openInterest"]) >= 0 for frames in said.values() for frame in frames)
     for frames in sink.by_key("trade").values():
         kinds = [frame.kind for frame in frames]
         rest = kinds.count(FrameKind.REST)

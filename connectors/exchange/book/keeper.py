@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 Heal = Callable[[str], Awaitable[None]]
 """Has another snapshot of a symbol's book sent."""
+OnBook = Callable[[str, bool, str], None]
+"""Is told of a symbol's book whether it is known, and why it was thrown away where it just was."""
 
 
 class BookKeeper:
@@ -31,13 +33,16 @@ class BookKeeper:
         How much of a book is kept; the stage's, so that both come to the same conclusions.
     again_s
         Least time between two wishes for the same book, seconds.
+    told
+        Told after each frame of a book how it is.
     """
 
-    def __init__(self, heal: Heal, rules: BookRules, again_s: float = 1.0) -> None:
+    def __init__(self, heal: Heal, rules: BookRules, again_s: float = 1.0, told: OnBook | None = None) -> None:
         self.books: dict[str, LocalBook] = {}
         self._heal = heal
         self._rules = rules
         self._again_s = again_s
+        self._told = told
         self._wishes: asyncio.Queue[str] = asyncio.Queue()
         self._wished: set[str] = set()
 
@@ -53,8 +58,12 @@ class BookKeeper:
         book = self.books.setdefault(frame.symbol, LocalBook())
         before = book.state
         book.take(self._rules, frame.session, update)
-        if before is BookState.LIVE and book.state is not BookState.LIVE:
-            log.warning("%s %s: the book is thrown away, %s", frame.venue, frame.symbol, book.reason)
+        live = book.state is BookState.LIVE
+        lost = book.reason if before is BookState.LIVE and not live else ""
+        if lost:
+            log.warning("%s %s: the book is thrown away, %s", frame.venue, frame.symbol, lost)
+        if self._told is not None:
+            self._told(frame.symbol, live, lost)
         if book.wants_snapshot(self._rules):
             self._wish(frame.symbol)
 

@@ -43,6 +43,8 @@ async def test_a_rate_limit_is_waited_out_as_long_as_the_venue_says(rest_of: Cal
         began = time.monotonic()
         assert (await rest.get("/thing")).body == b"yes"
         assert time.monotonic() - began >= 1.0
+        assert len(rest.round_trips.values()) == 2
+        assert max(rest.round_trips.values()) < 1.0, "the wait counts as a round trip"
 
 
 async def test_a_venue_that_shuts_us_out_is_not_asked_again(rest_of: Callable[[Answers], PublicRest]) -> None:
@@ -67,3 +69,4 @@ async def test_a_venue_that_cannot_be_reached_is_away() -> None:
     async with PublicRest("venue", "http://127.0.0.1:1", a_minute=6_000, timeout_s=1.0) as rest:
         with pytest.raises(VenueAwayError, match="no answer"):
             await rest.get("/thing")
+        assert rest.round_trips.values() == []

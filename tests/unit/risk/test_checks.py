@@ -77,6 +77,8 @@ DENIED: list[tuple[DenialCode, Check, Callable[[], Context]]] = [
     (DenialCode.DRAWDOWN, account_checks.drawdown, lambda: context(state=snapshot(drawdown=0.2))),
     (DenialCode.COOLDOWN, account_checks.cooldown, lambda: context(account=busy(cooldown_until=NOW + 1))),
     (DenialCode.ORDER_RATE, account_checks.order_rate, lambda: context(account=busy(entry_times=[NOW] * 60))),
+    (DenialCode.VENUES_DIVERGE, order_checks.divergence, lambda: context(sizing(exchange_divergence=50.1))),
+    (DenialCode.VENUES_DIVERGE, order_checks.divergence, lambda: context(in_force=policy("DEMO", max_divergence_bps=0.9))),
     (DenialCode.SPREAD_TOO_WIDE, order_checks.spread, lambda: context(sizing(bid_price=59930.0))),
     (DenialCode.DEPTH_TOO_THIN, order_checks.depth, lambda: context(sizing(ask_quantity=0.0004))),
     (DenialCode.DEPTH_TOO_THIN, order_checks.depth, lambda: context(sizing(side=Side.SELL, bid_quantity=0.0004))),
@@ -107,7 +109,7 @@ def test_a_check_denies_with_its_code(code: DenialCode, check: Check, made: Call
 
 def test_every_check_is_run_and_has_a_case_here() -> None:
     assert {check for _, check, _ in DENIED} == set(CHECKS)
-    assert len({code for code, _, _ in DENIED}) == len(CHECKS) == 28
+    assert len({code for code, _, _ in DENIED}) == len(CHECKS) == 29
 
 
 def test_a_side_that_receives_the_funding_may_enter_before_it() -> None:

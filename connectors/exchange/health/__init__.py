@@ -1,0 +1,1 @@
+"""How well a venue is followed: its pace, gaps, delays and round trips, and the word on it for ``health.events``."""
