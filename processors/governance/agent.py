@@ -22,6 +22,8 @@ def create_agents(wiring: Wiring) -> None:
     wiring.react("portfolio.snapshot", governance.on_snapshot, everywhere)
     wiring.react("portfolio.exposure", governance.on_exposure, accounts.by("account"))
     wiring.react("risk.events", governance.on_risk_event, accounts.by("account"))
+    wiring.react("reconcile.events", governance.on_reconcile, accounts.by("account"))
     wiring.react("trade.closed", governance.on_trade_closed, accounts.by("account"))
+    wiring.react("universe.quality", governance.on_quality, accounts.by("account"))
     wiring.react("ai.signal_generated", governance.on_signal, everywhere)
     wiring.sweep("clock", governance.on_clock, accounts, everywhere)

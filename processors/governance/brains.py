@@ -1,4 +1,4 @@
-"""The brains: CEO (stance and mode), risk (limits) and strategy (weights). They may be stricter than a person's policy, never looser.
+"""The brains: CEO (stance and mode), risk (limits), strategy (weights), universe; maybe stricter than a person's policy, never looser.
 
 Each looks at facts only (equity, the day's result, health, breached limits, closed trades) and holds its verdict with
 hysteresis: what is stricter counts at once; what is looser must be justified with a margin and for a while.
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from processors.governance import universe
 from processors.governance.changes import base_of
 from processors.governance.state import AccountState, SharedState, component_health
 from schemas.common import HealthState, Limits, Mode, PolicyBase, SizingRules, Stance, StrategyWeight
@@ -58,6 +59,8 @@ class Facts:
         Required components that have been down for longer than the grace.
     breached
         Whether a limit was breached of late.
+    unreconciled
+        Whether the platform and the venue differ without an explanation.
     mean_r
         Mean R multiple of the newest trades; None below ``RESULTS_TO_GROW`` trades.
     """
@@ -66,6 +69,7 @@ class Facts:
     loss_use: float
     down: tuple[str, ...]
     breached: bool
+    unreconciled: bool
     mean_r: float | None
 
     @property
@@ -90,6 +94,7 @@ def facts(
         loss_use=_use(float(loss), float(base.limits.max_daily_loss)),
         down=tuple(down),
         breached=account.breach_ts > 0 and now - account.breach_ts < BREACH_HOLD_US,
+        unreconciled=account.unreconciled,
         mean_r=sum(results) / len(results) if len(results) >= RESULTS_TO_GROW else None,
     )  # fmt: skip
 
@@ -112,10 +117,10 @@ def stance_of(known: Facts, pressure: float) -> Stance:
 
 
 def mode_of(known: Facts, stance: Stance, pressure: float) -> Mode:
-    """Return the CEO's mode: HALTED in HALT, REDUCE_ONLY when the day's loss is used up or a limit was breached."""
+    """Return the CEO's mode: HALTED in HALT, REDUCE_ONLY when the day's loss is used up, a limit was breached or the books differ."""
     if stance is Stance.HALT:
         return Mode.HALTED
-    return Mode.REDUCE_ONLY if pressure >= 1 or known.breached else Mode.NORMAL
+    return Mode.REDUCE_ONLY if pressure >= 1 or known.breached or known.unreconciled else Mode.NORMAL
 
 
 def factor_of(drawdown_use: float) -> float:
@@ -141,12 +146,14 @@ def think(account: AccountState, shared: SharedState, now: int, received: int) -
     known = facts(account, shared, snapshot, base, policy.required_components, now)
     stance, mode, factor = _hold(account, known, now)
     _weigh(account)
+    symbols, moves = universe.choose(account.universe, policy.universe_rules, policy.universe, now)
     emergency = policy.emergency_stop or _pulls_stop(account, known)
     wanted = msgspec.structs.replace(
         policy,
         mode=stricter(_MODES, base.mode, mode),
         stance=stricter(_STANCES, base.stance, stance),
         emergency_stop=emergency,
+        universe=symbols,
         strategies=[StrategyWeight(name=s.name, weight=s.weight * account.multipliers.get(s.name, 1.0)) for s in base.strategies],
         limits=tighten(base.limits, factor),
         sizing=_sizing(base, stricter(_STANCES, base.stance, stance), factor),
@@ -162,7 +169,7 @@ def think(account: AccountState, shared: SharedState, now: int, received: int) -
         ingest_ts=received,
         version=version,
         author=authors,
-        reason=_reason(known, factor, account),
+        reason=moves if authors == universe.AUTHOR else "; ".join(filter(None, (_reason(known, factor, account), moves))),
         base=base,
     )
 
@@ -248,6 +255,8 @@ def _authors(old: Policy, new: Policy) -> str:
         authors.append(RISK)
     if old.strategies != new.strategies:
         authors.append(STRATEGY)
+    if old.universe != new.universe:
+        authors.append(universe.AUTHOR)
     return "+".join(authors)
 
 
@@ -257,6 +266,8 @@ def _reason(known: Facts, factor: float, account: AccountState) -> str:
         parts.append(f"down: {', '.join(known.down)}")
     if known.breached:
         parts.append("a limit was breached")
+    if known.unreconciled:
+        parts.append("the platform and the venue differ")
     if factor < 1:
         parts.append(f"limits at {factor:.0%}")
     reduced = [f"{name} x {multiplier:g}" for name, multiplier in account.multipliers.items() if multiplier < 1]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from schemas.common import PolicyBase
+from schemas.common import PolicyBase, UniverseRules
 from schemas.governance.records import Policy, PolicyAudit
 
 _IDENTITY = frozenset({"event_id", "event_ts", "ingest_ts", "account", "version", "author", "reason", "base"})
@@ -61,11 +62,36 @@ def person_changes(policy: Policy, *, now_us: int, author: str, reason: str, **f
     return msgspec.structs.replace(policy, **person)
 
 
+def with_symbols(policy: Policy, symbols: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a policy in which a person names its symbols: candidates where they are chosen from, else the universe itself.
+
+    Parameters
+    ----------
+    policy
+        The newest policy.
+    symbols
+        Symbols; none to leave them as they are.
+    """
+    rules = policy.universe_rules
+    if not symbols:
+        return {}
+    if rules is None:
+        return {"universe": list(symbols)}
+    return choosing(policy, msgspec.structs.replace(rules, candidates=list(dict.fromkeys(symbols))))
+
+
+def choosing(policy: Policy, rules: UniverseRules) -> dict[str, Any]:
+    """Return the fields of a policy in which the universe is chosen by rules: at first what may be entered now, as far as they allow it."""
+    kept = [symbol for symbol in rules.candidates if symbol in policy.universe]
+    return {"universe": kept[: rules.size], "universe_rules": rules}
+
+
 def changes(old: Policy | None, new: Policy) -> dict[str, str]:
-    """Return what changed: the field, dotted for nested ones, to ``old -> new``; ``none`` stands for no policy before."""
+    """Return what changed: the field, dotted for nested ones, to ``old -> new``; ``none`` stands for what is not there."""
     before = {} if old is None else _flat(old)
     after = _flat(new)
-    return {name: f"{before.get(name, 'none')} -> {value}" for name, value in after.items() if before.get(name) != value}
+    names = [*after, *(name for name in before if name not in after)]
+    return {name: f"{before.get(name, 'none')} -> {after.get(name, 'none')}" for name in names if before.get(name) != after.get(name)}
 
 
 def audit(old: Policy | None, new: Policy) -> PolicyAudit:
@@ -79,7 +105,7 @@ def audit(old: Policy | None, new: Policy) -> PolicyAudit:
 def _flat(policy: Policy) -> dict[str, str]:
     out: dict[str, str] = {}
     for name, value in msgspec.structs.asdict(policy).items():
-        if name in _IDENTITY:
+        if name in _IDENTITY or value is None:
             continue
         if name == "strategies":
             out[name] = ", ".join(f"{strategy.name} x {strategy.weight:g}" for strategy in policy.strategies)

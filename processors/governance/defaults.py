@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
+import msgspec
+
+from processors.features.score import problem_of
 from processors.topology import STAGES
 from quantum.errors import ConfigurationError
-from schemas.common import ExitRules, Limits, Mode, SizingRules, Stance, StrategyWeight
+from schemas.common import ExitRules, Limits, Mode, SizingRules, Stance, StrategyWeight, UniverseRules
 from schemas.governance.records import Policy
 
 STRATEGY = "ensemble"
@@ -30,6 +34,8 @@ class Profile:
         Stance of the CEO brain at most.
     doc
         What it is for.
+    max_divergence_bps
+        Distance of a venue's mid from the consolidated one beyond which nothing is entered, basis points.
     """
 
     limits: Limits
@@ -37,6 +43,7 @@ class Profile:
     exits: ExitRules
     stance: Stance
     doc: str
+    max_divergence_bps: float = 50.0
 
 
 PROFILES: dict[str, Profile] = {
@@ -88,6 +95,34 @@ PROFILES: dict[str, Profile] = {
 }  # fmt: skip
 
 
+UNIVERSE = UniverseRules(
+    candidates=[], size=10, entry_score=0.6, exit_score=0.45, hold_s=900, window_minutes=30, min_observed_s=600, max_age_s=180,
+    volume_weight=1.0, depth_weight=1.0, spread_weight=1.0, volatility_weight=0.5, data_weight=1.0,
+    volume_worst=10_000.0, volume_best=1_000_000.0, depth_worst=2_000.0, depth_best=200_000.0, spread_worst=10.0, spread_best=1.0,
+    volatility_low=0.2, volatility_high=1.5, data_worst=0.9,
+)  # fmt: skip
+"""Universe rules to begin with, for perpetuals in USDT; a person names the candidates."""
+
+
+def universe_rules(before: UniverseRules, **fields: Any) -> UniverseRules:
+    """Return rules with some fields set.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such field, it cannot have that value, or the rules cannot be gone by.
+    """
+    try:
+        rules = msgspec.convert({**msgspec.structs.asdict(before), **fields}, UniverseRules, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"universe rules: {error}", "quantum policy universe show has the rules in force") from error
+    unknown = sorted(fields.keys() - {field.name for field in msgspec.structs.fields(UniverseRules)})
+    problem = f"there is no {', '.join(unknown)}" if unknown else problem_of(rules)
+    if problem:
+        raise ConfigurationError(f"universe rules: {problem}", f"they have {', '.join(rules.__struct_fields__)}")
+    return rules
+
+
 def default_policy(
     account: str,
     *,
@@ -133,7 +168,7 @@ def default_policy(
         event_id=f"{account}:policy:{version}:{author}", event_ts=now_us, ingest_ts=now_us, account=account, version=version,
         author=author, reason=reason, mode=Mode.NORMAL, stance=chosen.stance, emergency_stop=False, universe=list(universe),
         strategies=[StrategyWeight(name=name, weight=1.0) for name in strategies], required_components=list(required_components),
-        limits=chosen.limits, sizing=chosen.sizing, exits=chosen.exits,
+        limits=chosen.limits, sizing=chosen.sizing, exits=chosen.exits, max_divergence_bps=chosen.max_divergence_bps,
     )  # fmt: skip
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from processors.governance import brains
+from processors.governance import brains, feeds, universe
 from processors.governance.changes import audit, rank
 from processors.governance.state import AccountState, SharedState, WorkerHealth, component_health
 from processors.output import Output
 from schemas.clock.records import ClockTick
-from schemas.common import Action, Direction, HealthState, MemberStatus, Mode, Regime, RiskEventKind
+from schemas.common import Action, Direction, HealthState, MemberStatus, Mode, ReconcileKind, Regime, RiskEventKind
+from schemas.execution.records import ReconcileEvent
 from schemas.governance.records import DecisionMade, Policy
 from schemas.health.records import HealthEvent
 from schemas.journal.records import TradeClosed
 from schemas.positions.records import PortfolioExposure, PortfolioSnapshot
 from schemas.risk.records import RiskEvent
 from schemas.signals.records import SignalGenerated
+from schemas.universe.records import SymbolQuality
 
 ACCEPTED = "ACCEPTED"
 
@@ -34,12 +36,16 @@ class Governance:
 
     def on_policy(self, shared: SharedState, policy: Policy) -> Iterable[Output]:
         """Keep the newest policy of the account."""
-        if policy.account == self.account and (shared.policy is None or rank(policy) > rank(shared.policy)):
+        known = shared.policy
+        if policy.account == self.account and (known is None or known.account != self.account or rank(policy) > rank(known)):
             shared.policy = policy
         return ()
 
     def on_health(self, shared: SharedState, event: HealthEvent) -> Iterable[Output]:
-        """Keep the newest health of every worker."""
+        """Keep the newest health of every worker, and of the venues' feeds beside it."""
+        if event.venue is not None:
+            feeds.on_health(shared.feeds, event)
+            return ()
         workers = shared.health.setdefault(event.component, {})
         known = workers.get(event.worker)
         if known is None or event.event_ts >= known.seen:
@@ -49,7 +55,8 @@ class Governance:
 
     def on_snapshot(self, shared: SharedState, snapshot: PortfolioSnapshot) -> Iterable[Output]:
         """Keep the newest state of the account."""
-        if snapshot.account == self.account and (shared.snapshot is None or snapshot.event_ts >= shared.snapshot.event_ts):
+        known = shared.snapshot
+        if snapshot.account == self.account and (known is None or known.account != self.account or snapshot.event_ts >= known.event_ts):
             shared.snapshot = snapshot
         return ()
 
@@ -63,12 +70,23 @@ class Governance:
             account.breach_ts = max(account.breach_ts, event.event_ts)
         return ()
 
+    def on_reconcile(self, account: AccountState, event: ReconcileEvent) -> Iterable[Output]:
+        """Keep whether the platform and the venue differ without an explanation; the next round that finds nothing ends it."""
+        if event.account == self.account and (event.kind is ReconcileKind.ROUND or not event.explained):
+            account.unreconciled = not event.explained
+        return ()
+
     def on_trade_closed(self, account: AccountState, trade: TradeClosed) -> Iterable[Output]:
         """Keep the result of a trade by strategy."""
         if trade.r_multiple is not None:
             kept = account.results.setdefault(trade.strategy, [])
             kept.append(trade.r_multiple)
             del kept[: -brains.RESULTS_KEPT]
+        return ()
+
+    def on_quality(self, account: AccountState, quality: SymbolQuality) -> Iterable[Output]:
+        """Keep the newest score of a symbol."""
+        universe.on_quality(account.universe, quality)
         return ()
 
     def on_clock(self, account: AccountState, shared: SharedState, tick: ClockTick) -> Iterable[Output]:
@@ -105,7 +123,7 @@ def refusal(shared: SharedState, signal: SignalGenerated) -> str | None:
     policy = shared.policy
     if policy is None:
         return "NO_POLICY"
-    return _forbidden(policy, signal) or _unhealthy(shared, policy) or _unconvincing(policy, signal)
+    return _forbidden(policy, signal) or _unhealthy(shared, policy) or feeds.refusal(shared.feeds, signal) or _unconvincing(policy, signal)
 
 
 def _forbidden(policy: Policy, signal: SignalGenerated) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from processors.governance.feeds import Feeds
+from processors.governance.universe import Universe
 from schemas.common import HealthState, Mode, Stance
 from schemas.governance.records import Policy
 from schemas.positions.records import PortfolioSnapshot
@@ -40,11 +42,14 @@ class SharedState(Struct):
         The newest state of the account.
     health
         Health by component and worker.
+    feeds
+        Health of feeds by venue and symbol.
     """
 
     policy: Policy | None = None
     snapshot: PortfolioSnapshot | None = None
     health: dict[str, dict[str, WorkerHealth]] = {}
+    feeds: Feeds = {}
 
 
 class AccountState(Struct):
@@ -56,6 +61,8 @@ class AccountState(Struct):
         R multiples of the newest closed trades by strategy, oldest first.
     breach_ts
         Time of the newest breached limit, microseconds since the epoch, UTC; 0 where there was none.
+    unreconciled
+        Whether the platform and the venue differ without an explanation.
     stance, mode, factor
         What the brains hold at present, before it is bounded by what a person set; None before the first look.
     multipliers
@@ -64,16 +71,20 @@ class AccountState(Struct):
         Since when a looser value is justified, by what is held, microseconds since the epoch, UTC.
     stop_drawdown
         Drawdown at which the brains last pulled the emergency stop, fraction; 0 where they did not.
+    universe
+        What the universe brain remembers.
     """
 
     results: dict[str, list[float]] = {}
     breach_ts: int = 0
+    unreconciled: bool = False
     stance: Stance | None = None
     mode: Mode | None = None
     factor: float | None = None
     multipliers: dict[str, float] = {}
     looser_since: dict[str, int] = {}
     stop_drawdown: float = 0.0
+    universe: Universe = field(default_factory=Universe)
 
 
 def component_health(shared: SharedState, component: str) -> tuple[HealthState, int]:

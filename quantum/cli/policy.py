@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import getpass
-import time
-from datetime import UTC, datetime
-
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from processors.components import publisher, read_all
-from processors.governance.changes import audit, base_of, changes, person_changes, rank
+from processors.components import read_all
+from processors.governance.changes import base_of, changes, person_changes, with_symbols
 from processors.governance.defaults import PROFILES, default_policy, profile_of
+from quantum.cli.policy_log import AUTHOR, JSON, REASON, change, in_force, now_us, required, time_text
+from quantum.cli.universe import universe
 from quantum.errors import ConfigurationError
-from quantum.settings import Settings, load
+from quantum.settings import load
 from schemas.common import Mode
-from schemas.governance.records import Policy, PolicyAudit
+from schemas.governance.records import PolicyAudit
 
 ABORTED = 4
-_REASON = click.option("--reason", required=True, help="Why, for the record.")
-_AUTHOR = click.option("--author", default=getpass.getuser, show_default="who is logged in", help="Who changes it, for the record.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
 @click.group()
@@ -30,8 +25,11 @@ def policy() -> None:
     """Show and change the policy; the emergency stop."""
 
 
+policy.add_command(universe)
+
+
 @policy.command()
-@_JSON
+@JSON
 def show(as_json: bool) -> None:
     """Show the policy in force; where a brain has tightened it, also what a person has set."""
     settings = load()
@@ -39,22 +37,22 @@ def show(as_json: bool) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
-    click.echo(f"policy {found.version} of {found.account}, {_time(found.event_ts)} UTC, by {found.author}: {found.reason}")
+    click.echo(f"policy {found.version} of {found.account}, {time_text(found.event_ts)} UTC, by {found.author}: {found.reason}")
     table = Table("field", "in force", "set by a person")
     base = base_of(found)
     person = msgspec.structs.replace(
         found, mode=base.mode, stance=base.stance, strategies=base.strategies, limits=base.limits, sizing=base.sizing
     )
     differs = changes(found, person)
-    for name, change in changes(None, found).items():
-        value = change.removeprefix("none -> ")
+    for name, text in changes(None, found).items():
+        value = text.removeprefix("none -> ")
         table.add_row(name, value, differs[name].removeprefix(f"{value} -> ") if name in differs else "")
     Console().print(table)
 
 
 @policy.command()
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many of the newest changes.")
-@_JSON
+@JSON
 def history(limit: int, as_json: bool) -> None:
     """Show who changed what, when and why, oldest first."""
     settings = load()
@@ -66,34 +64,34 @@ def history(limit: int, as_json: bool) -> None:
     table = Table("version", "time (UTC)", "who", "why", "what")
     for record in kept:
         what = "\n".join(f"{name}: {change}" for name, change in record.changes.items())
-        table.add_row(str(record.version), _time(record.event_ts), record.author, record.reason, what)
+        table.add_row(str(record.version), time_text(record.event_ts), record.author, record.reason, what)
     Console().print(table)
 
 
 @policy.command("set-mode")
 @click.argument("mode", type=click.Choice([mode.value for mode in Mode], case_sensitive=False))
-@_REASON
-@_AUTHOR
+@REASON
+@AUTHOR
 def set_mode(mode: str, reason: str, author: str) -> None:
     """Set the MODE: in REDUCE_ONLY and HALTED nothing is entered; positions are left in every mode."""
     settings = load()
     old = required(settings)
-    change(settings, old, person_changes(old, now_us=_now(), author=author, reason=reason, mode=Mode(mode.upper())))
+    change(settings, old, person_changes(old, now_us=now_us(), author=author, reason=reason, mode=Mode(mode.upper())))
 
 
 @policy.command()
-@_REASON
-@_AUTHOR
+@REASON
+@AUTHOR
 def stop(reason: str, author: str) -> None:
     """Pull the emergency stop: positions are closed and nothing is entered until a person resumes."""
     settings = load()
     old = required(settings)
-    change(settings, old, person_changes(old, now_us=_now(), author=author, reason=reason, emergency_stop=True, mode=Mode.HALTED))
+    change(settings, old, person_changes(old, now_us=now_us(), author=author, reason=reason, emergency_stop=True, mode=Mode.HALTED))
 
 
 @policy.command()
-@_REASON
-@_AUTHOR
+@REASON
+@AUTHOR
 def resume(reason: str, author: str) -> None:
     """Take the emergency stop off and set mode NORMAL, after the account's name was typed."""
     settings = load()
@@ -102,7 +100,7 @@ def resume(reason: str, author: str) -> None:
         click.echo("not resumed: the name does not match", err=True)
         raise SystemExit(ABORTED)
     old = required(settings)
-    change(settings, old, person_changes(old, now_us=_now(), author=author, reason=reason, emergency_stop=False, mode=Mode.NORMAL))
+    change(settings, old, person_changes(old, now_us=now_us(), author=author, reason=reason, emergency_stop=False, mode=Mode.NORMAL))
 
 
 @policy.command("apply-profile")
@@ -110,8 +108,8 @@ def resume(reason: str, author: str) -> None:
 @click.option(
     "--symbol", "symbols", multiple=True, metavar="SYMBOL", help="Symbol that may be entered; may be repeated. Default: as before."
 )
-@_REASON
-@_AUTHOR
+@REASON
+@AUTHOR
 def apply_profile(profile: str, symbols: tuple[str, ...], reason: str, author: str) -> None:
     """Set limits, sizing and exits of a PROFILE; without a policy before, this is the first one."""
     settings = load()
@@ -121,46 +119,11 @@ def apply_profile(profile: str, symbols: tuple[str, ...], reason: str, author: s
             raise ConfigurationError(
                 f"account {settings.account} has no policy yet, so its symbols are not known", "name them with --symbol"
             )
-        new = default_policy(settings.account, now_us=_now(), author=author, universe=symbols, profile=profile, reason=reason)
+        new = default_policy(settings.account, now_us=now_us(), author=author, universe=symbols, profile=profile, reason=reason)
     else:
         chosen = profile_of(profile)
         new = person_changes(
-            old, now_us=_now(), author=author, reason=reason, limits=chosen.limits, sizing=chosen.sizing, exits=chosen.exits,
-            stance=chosen.stance, universe=list(symbols) or old.universe,
+            old, now_us=now_us(), author=author, reason=reason, limits=chosen.limits, sizing=chosen.sizing, exits=chosen.exits,
+            stance=chosen.stance, max_divergence_bps=chosen.max_divergence_bps, **with_symbols(old, symbols),
         )  # fmt: skip
     change(settings, old, new)
-
-
-def in_force(settings: Settings) -> Policy | None:
-    """Return the account's policy in force, or None where there is none."""
-    found = (record for _, record in read_all(settings, "policy") if isinstance(record, Policy) and record.account == settings.account)
-    return max(found, key=rank, default=None)
-
-
-def required(settings: Settings) -> Policy:
-    """Return the account's policy in force; raises ConfigurationError where there is none."""
-    found = in_force(settings)
-    if found is None:
-        raise ConfigurationError(
-            f"account {settings.account} has no policy", "quantum policy apply-profile DEFAULT --symbol BTCUSDT --reason ..."
-        )
-    return found
-
-
-def change(settings: Settings, old: Policy | None, new: Policy) -> None:
-    """Write a person's policy with its audit, and say what it changes."""
-    record = audit(old, new)
-    with publisher(settings, "operator") as out:
-        out.send("policy", new.account, new)
-        out.send("policy.audit", new.account, record)
-    click.echo(f"policy {new.version} of {new.account} by {new.author}: {new.reason}")
-    for name, text in record.changes.items():
-        click.echo(f"  {name}: {text}")
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
-def _time(us: int) -> str:
-    return datetime.fromtimestamp(us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")

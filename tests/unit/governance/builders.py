@@ -54,6 +54,12 @@ def health(component: str, state: HealthState = HealthState.HEALTHY, *, ts: int 
     )  # fmt: skip
 
 
+def feed(healthy: tuple[str, ...] = ("BTCUSDT", "ETHUSDT"), unhealthy: tuple[str, ...] = (), *, ts: int = NOW) -> HealthEvent:
+    """Return the feed's word on the venue."""
+    event = health("feed", ts=ts, worker=VENUE)
+    return changed(event, {"venue": VENUE, "healthy_symbols": list(healthy), "unhealthy_symbols": list(unhealthy)})
+
+
 def signal(**fields: Any) -> SignalGenerated:
     """Return a signal to go long in BTCUSDT that nothing speaks against."""
     first = SignalGenerated(
@@ -78,10 +84,11 @@ def trade(**fields: Any) -> TradeClosed:
 
 
 def ready(profile: str = "DEFAULT", **fields: Any) -> tuple[Governance, SharedState]:
-    """Return a stage that knows a policy, an account and that every required component is healthy."""
+    """Return a stage that knows a policy, an account and that every required component and the feed are healthy."""
     governance, shared = Governance(ACCOUNT), SharedState()
     governance.on_policy(shared, policy(profile, **fields))
     governance.on_snapshot(shared, snapshot())
     for component in REQUIRED_COMPONENTS:
         governance.on_health(shared, health(component))
+    governance.on_health(shared, feed())
     return governance, shared

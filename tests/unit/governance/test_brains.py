@@ -17,7 +17,8 @@ from processors.governance.logic import Governance
 from processors.governance.state import AccountState, SharedState
 from processors.output import Output
 from schemas.clock.records import ClockTick
-from schemas.common import DenialCode, HealthState, Mode, RiskEventKind, Stance
+from schemas.common import DenialCode, HealthState, Mode, ReconcileAction, ReconcileKind, RiskEventKind, Stance
+from schemas.execution.records import ReconcileEvent
 from schemas.governance.records import Policy, PolicyAudit
 from schemas.risk.records import RiskEvent
 from tests.unit.governance.builders import ACCOUNT, NOW, SECOND, health, policy, ready, snapshot, trade
@@ -108,6 +109,29 @@ def test_a_required_component_that_stays_down_halts_and_one_that_is_back_soon_do
     assert tick(governance, account, shared, NOW + SECOND + brains.DOWN_GRACE_US) != []
     assert in_force(shared).mode is Mode.HALTED
     assert "risk" in in_force(shared).reason
+
+
+def test_books_that_differ_make_the_account_reduce_only_until_a_round_finds_them_equal() -> None:
+    governance, account, shared = run()
+
+    def found(kind: ReconcileKind, *, explained: bool, at: int) -> Mode:
+        event = ReconcileEvent(
+            event_id=f"{kind}:{at}", event_ts=at, ingest_ts=at, account=ACCOUNT, venue="binance-usdm", kind=kind, subject="BTCUSDT",
+            explained=explained, action=ReconcileAction.NONE, detail="", differences=int(not explained),
+        )  # fmt: skip
+        assert not list(governance.on_reconcile(account, event))
+        tick(governance, account, shared, at)
+        return in_force(shared).mode
+
+    at = NOW + 10 * SECOND
+    assert found(ReconcileKind.POSITION, explained=True, at=at) is Mode.NORMAL
+    assert found(ReconcileKind.POSITION, explained=False, at=at + SECOND) is Mode.REDUCE_ONLY
+    assert "differ" in in_force(shared).reason
+    assert found(ReconcileKind.FILL, explained=True, at=at + 2 * SECOND) is Mode.REDUCE_ONLY
+    assert found(ReconcileKind.ROUND, explained=False, at=at + 500 * SECOND) is Mode.REDUCE_ONLY
+    assert found(ReconcileKind.ROUND, explained=True, at=at + 560 * SECOND) is Mode.REDUCE_ONLY, "what is looser must hold for a while"
+    tick(governance, account, shared, at + 2_000 * SECOND)
+    assert in_force(shared).mode is Mode.NORMAL
 
 
 def test_a_breached_limit_makes_the_account_reduce_only_for_a_while() -> None:
