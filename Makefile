@@ -48,6 +48,7 @@ chaos: $(DEV_STAMP) ## Kill workers and broker under load for half an hour; writ
 	@$(BIN)/python -m tests.consistency.chaos
 	@$(BIN)/python -m tests.consistency.pipeline
 	@$(BIN)/python -m tests.consistency.history
+	@$(BIN)/python -m tests.consistency.day
 	@$(BIN)/python -m pytest -m campaign
 
 lint: $(DEV_STAMP) ## Check style, types, layers and generated files.

@@ -18,15 +18,20 @@ from processors.topology import TOPICS
 from quantum.errors import DeadLetterError
 from quantum.settings import Settings
 from schemas.codec import RecordCodec
-from schemas.execution.records import ExecutionResult, OrderCommand
+from schemas.execution.records import AccountTransfer, ExecutionResult, OrderCommand
+from schemas.positions.records import PortfolioPosition, PortfolioSnapshot
 
 
 async def orders(settings: Settings, stop: asyncio.Event) -> None:
     """Carry commands to the venue and what became of them back."""
     ids = registry(settings)
-    command, result = TOPICS["order.command"], TOPICS["execution.result"]
+    command = TOPICS["order.command"]
     topics = CommandTopics(
-        command_codec=RecordCodec(command.subject, OrderCommand, ids), result_codec=RecordCodec(result.subject, ExecutionResult, ids)
+        command_codec=RecordCodec(command.subject, OrderCommand, ids),
+        result_codec=RecordCodec(TOPICS["execution.result"].subject, ExecutionResult, ids),
+        transfer_codec=RecordCodec(TOPICS["account.transfer"].subject, AccountTransfer, ids),
+        position_codec=RecordCodec(TOPICS["portfolio.position"].subject, PortfolioPosition, ids),
+        snapshot_codec=RecordCodec(TOPICS["portfolio.snapshot"].subject, PortfolioSnapshot, ids),
     )
     letters = KafkaDeadLetters(settings.kafka, "orders")
 

@@ -8,13 +8,14 @@ from decimal import Decimal
 import msgspec
 
 from processors.output import Output
-from processors.positions.fills import Holding, Seen, apply, fill_of, rounded
+from processors.positions.fills import Holding, Seen, apply, fill_of, fund, rounded
 from schemas.common import ExitAction, ExitReason
-from schemas.execution.records import ExecutionResult
+from schemas.execution.records import AccountTransfer, ExecutionResult
 from schemas.exits.records import ExitDecision
 from schemas.journal.records import TradeClosed
 
 BPS = 10_000
+TRANSFERS_KEPT = 32
 _REASONS = frozenset(ExitReason)
 
 
@@ -27,12 +28,15 @@ class Book(msgspec.Struct):
         The open position, None when flat.
     seen
         The fills that were taken.
+    transfers
+        Ids of the newest funding that was taken.
     decided_position, decided_r
         The position that the last exit was decided for, and its profit in R then.
     """
 
     held: Holding | None = None
     seen: Seen = msgspec.field(default_factory=Seen)
+    transfers: list[str] = []
     decided_position: str = ""
     decided_r: float | None = None
 
@@ -41,6 +45,14 @@ def on_exit_decision(book: Book, decision: ExitDecision) -> Iterable[Output]:
     """Remember at which profit an exit was decided, for the round trip that it ends."""
     if decision.action in (ExitAction.CLOSE, ExitAction.REDUCE):
         book.decided_position, book.decided_r = decision.position_id, decision.r_multiple
+    return ()
+
+
+def on_transfer(quote_asset: str, book: Book, transfer: AccountTransfer) -> Iterable[Output]:
+    """Give funding to the open position that it was paid for, once."""
+    if transfer.asset == quote_asset and transfer.event_id not in book.transfers and fund(book.held, transfer):
+        book.transfers.append(transfer.event_id)
+        del book.transfers[:-TRANSFERS_KEPT]
     return ()
 
 
@@ -63,14 +75,14 @@ def round_trip(closed: Holding, last: ExecutionResult, decided_r: float | None) 
     Slippage is the average price against the average of the prices at which the orders were decided, weighted by quantity;
     it is positive where the fill was worse: dearer for what was bought, cheaper for what was sold.
     """
-    net = closed.realised - closed.fees
+    net = closed.realised - closed.fees + closed.funding
     return TradeClosed(
         event_id=f"{closed.position_id}:closed", event_ts=last.event_ts, ingest_ts=last.ingest_ts, account=closed.account,
         symbol=closed.symbol, venue=closed.venue, position_id=closed.position_id, strategy=closed.strategy,
         signal_id=closed.signal_id, side=closed.side, quantity=closed.entered,
         entry_price=rounded(closed.entry_value / closed.entered), exit_price=rounded(closed.exit_value / closed.exited),
         opened_ts=closed.opened_ts, closed_ts=last.event_ts, held_s=(last.event_ts - closed.opened_ts) / 1e6,
-        gross_pnl=rounded(closed.realised), fees=rounded(closed.fees), net_pnl=rounded(net),
+        gross_pnl=rounded(closed.realised), fees=rounded(closed.fees), funding=rounded(closed.funding), net_pnl=rounded(net),
         risk_amount=None if closed.risk is None else rounded(closed.risk),
         r_multiple=float(net / closed.risk) if closed.risk else None,
         decided_r=decided_r,

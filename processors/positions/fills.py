@@ -4,6 +4,8 @@ A position is kept by average cost. Let Q be its quantity and C the cost of what
 entries, less the cost of what was left). A reduction by q at price p takes q/Q of the cost away, so that the realised profit
 of a long is q*p - C*q/Q, and that of a short its negative; at the last reduction the whole cost goes. Hence the realised
 profit of a position that is flat again is *exactly* the value of its exits less the value of its entries.
+A venue that says what it booked for a fill rounds by its own rules: its figure is taken then, so that the ledger and the venue's
+wallet stay the same to the last digit.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from quantum.errors import CorruptRecordError, DeadLetterError
-from schemas.common import PositionSide, Side
-from schemas.execution.records import ExecutionResult
+from schemas.common import PositionSide, Side, TransferKind
+from schemas.execution.records import AccountTransfer, ExecutionResult
 
 ZERO = Decimal(0)
 STEP = Decimal("1e-10")
@@ -31,8 +33,8 @@ class Holding(msgspec.Struct, kw_only=True):
         Client order id of its first entry.
     cost : Decimal
         Cost of the quantity that is held.
-    realised, fees : Decimal
-        Realised profit before fees, and fees.
+    realised, fees, funding : Decimal
+        Realised profit before fees, fees, and funding received.
     risk : Decimal or None
         Money at risk at the initial stop, of what is filled of its entries.
     entered, entry_value, entry_reference : Decimal
@@ -59,6 +61,7 @@ class Holding(msgspec.Struct, kw_only=True):
     cost: Decimal = ZERO
     realised: Decimal = ZERO
     fees: Decimal = ZERO
+    funding: Decimal = ZERO
     risk: Decimal | None = None
     entered: Decimal = ZERO
     entry_value: Decimal = ZERO
@@ -110,11 +113,12 @@ def _fill_id(fill: ExecutionResult) -> str:
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """What a result says of a fill, with nothing missing: quantity, price and commission in the quote currency."""
+    """What a result says of a fill, with nothing missing but what the venue may leave out: all in the quote currency but the quantity."""
 
     quantity: Decimal
     price: Decimal
     fee: Decimal
+    realised: Decimal | None = None
 
 
 def rounded(value: Decimal) -> Decimal:
@@ -146,7 +150,7 @@ def fill_of(result: ExecutionResult, quote_asset: str) -> Fill | None:
             f"fill {result.event_id}: commission of {fee} {result.commission_asset}, the ledger is kept in {quote_asset}",
             "switch off paying fees in another asset at the venue",
         )
-    return Fill(quantity, price, fee)
+    return Fill(quantity, price, fee, result.realised_pnl)
 
 
 def apply(held: Holding | None, result: ExecutionResult, fill: Fill) -> tuple[Holding | None, Holding | None]:
@@ -185,13 +189,21 @@ def apply(held: Holding | None, result: ExecutionResult, fill: Fill) -> tuple[Ho
     fee = rounded(fill.fee * reducing / fill.quantity) if rest else fill.fee
     closed: Holding | None = None
     if held is not None and reducing:
-        _reduce(held, result, reducing, fill.price, fee)
+        _reduce(held, result, reducing, fill, fee)
         if not held.quantity:
             closed, held = held, None
     if rest:
         held = held or _opened(result, side)
         _add(held, result, rest, fill.price, fill.fee - fee)
     return closed, held
+
+
+def fund(held: Holding | None, transfer: AccountTransfer) -> bool:
+    """Give an open position the funding of its symbol; return whether it was its own."""
+    if held is None or transfer.kind is not TransferKind.FUNDING or transfer.event_ts < held.opened_ts:
+        return False
+    held.funding += transfer.amount
+    return True
 
 
 def _opened(result: ExecutionResult, side: PositionSide) -> Holding:
@@ -219,14 +231,14 @@ def _add(held: Holding, result: ExecutionResult, quantity: Decimal, price: Decim
         held.entry_orders.append(result.client_order_id)
 
 
-def _reduce(held: Holding, result: ExecutionResult, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
+def _reduce(held: Holding, result: ExecutionResult, quantity: Decimal, fill: Fill, fee: Decimal) -> None:
     cost = held.cost if quantity == held.quantity else held.cost * quantity / held.quantity
-    held.realised += held.direction * (quantity * price - cost)
+    held.realised += held.direction * (quantity * fill.price - cost) if fill.realised is None else fill.realised
     held.quantity -= quantity
     held.cost -= cost
     held.fees += fee
     held.exited += quantity
-    held.exit_value += quantity * price
+    held.exit_value += quantity * fill.price
     held.exit_reference += quantity * result.reference_price
     held.exit_reason = result.reason
     held.updated_ts = result.event_ts

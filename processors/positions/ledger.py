@@ -9,6 +9,7 @@ import msgspec
 from processors.output import Output
 from processors.positions.fills import ZERO, Holding, rounded
 from schemas.common import PositionSide, SymbolNotional
+from schemas.execution.records import AccountTransfer
 from schemas.positions.records import PortfolioExposure, PortfolioPosition, PortfolioSnapshot
 
 DAY_US = 86_400_000_000
@@ -23,8 +24,14 @@ class Account(msgspec.Struct):
         The account.
     started : Decimal or None
         Balance that the ledger began with; None before the venue has told it.
-    realised, fees : Decimal
-        Realised profit before fees and fees, since the ledger began.
+    began : int
+        Time of that balance: what moved before it is in it.
+    realised, fees, funding, transferred : Decimal
+        Realised profit before fees, fees, funding received, and other money that moved into the wallet, since the ledger began.
+    transfers : list of str
+        Ids of the newest transfers that were taken, oldest first.
+    early : list of AccountTransfer
+        Transfers that came before the first balance: whether it has them, its time says.
     holdings : dict
         Open positions by symbol.
     marks : dict
@@ -43,8 +50,13 @@ class Account(msgspec.Struct):
 
     name: str = ""
     started: Decimal | None = None
+    began: int = 0
     realised: Decimal = ZERO
     fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    transferred: Decimal = ZERO
+    transfers: list[str] = []
+    early: list[AccountTransfer] = []
     holdings: dict[str, Holding] = {}
     marks: dict[str, Decimal] = {}
     peak: Decimal = ZERO
@@ -56,7 +68,12 @@ class Account(msgspec.Struct):
     @property
     def balance(self) -> Decimal | None:
         """Balance without unrealised profit; None before the venue has told the first one."""
-        return None if self.started is None else self.started + self.realised - self.fees
+        return None if self.started is None else self.started + self.moved
+
+    @property
+    def moved(self) -> Decimal:
+        """What has changed the balance since the ledger began."""
+        return self.realised - self.fees + self.funding + self.transferred
 
     @property
     def unrealised(self) -> Decimal:
@@ -98,7 +115,7 @@ def position(held: Holding, mark: Decimal, cause: Cause) -> Output:
         account=held.account, symbol=held.symbol, venue=held.venue, position_id=held.position_id,
         side=held.side if held.quantity else PositionSide.FLAT, quantity=held.quantity, entry_price=held.entry_price,
         mark_price=mark, leverage=held.leverage, margin=held.margin, unrealised_pnl=rounded(held.unrealised(mark)),
-        realised_pnl=rounded(held.realised), fees=held.fees, opened_ts=held.opened_ts, initial_quantity=held.largest,
+        realised_pnl=rounded(held.realised), fees=held.fees, funding=held.funding, opened_ts=held.opened_ts, initial_quantity=held.largest,
         initial_stop=held.initial_stop, risk_amount=None if held.risk is None else rounded(held.risk),
         strategy=held.strategy, signal_id=held.signal_id,
     )  # fmt: skip
@@ -116,6 +133,7 @@ def snapshot(account: Account, cause: Cause) -> list[Output]:
         event_id=f"{cause.event_id}:snapshot:{account.name}", event_ts=cause.event_ts, ingest_ts=cause.ingest_ts, account=account.name,
         equity=rounded(equity), balance=rounded(balance), available=rounded(equity - margin),
         unrealised_pnl=rounded(account.unrealised), realised_pnl=rounded(account.realised), fees=rounded(account.fees),
+        funding=rounded(account.funding), transferred=rounded(account.transferred),
         daily_pnl=rounded(equity - account.day_equity), peak_equity=rounded(account.peak),
         drawdown=float((account.peak - equity) / account.peak) if account.peak > 0 else 0.0,
         open_positions=len(account.holdings),

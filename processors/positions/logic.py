@@ -1,4 +1,4 @@
-"""Positions, equity and exposure from fills, balances and marks; pure.
+"""Positions, equity and exposure from fills, funding, balances and marks; pure.
 
 The account's partition keeps the ledger. Prices are in the symbols' partitions: there each open position of the symbol is
 marked at the mid once a second, and the mark goes to the account's partition by ``portfolio.mark``.
@@ -13,13 +13,15 @@ from decimal import Decimal
 import msgspec
 
 from processors.output import Output
-from processors.positions.fills import ZERO, Seen, apply, fill_of
+from processors.positions.fills import ZERO, Seen, apply, fill_of, fund
 from processors.positions.ledger import Account, cause_of, exposure, position, snapshot
 from schemas.clock.records import ClockTick
-from schemas.common import PositionSide
-from schemas.execution.records import AccountBalance, ExecutionResult
+from schemas.common import PositionSide, TransferKind
+from schemas.execution.records import AccountBalance, AccountTransfer, ExecutionResult
 from schemas.market.records import MarketQuote
 from schemas.positions.records import PortfolioMark, PortfolioPosition
+
+TRANSFERS_KEPT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,12 @@ def on_balance(rules: Rules, account: Account, balance: AccountBalance) -> Itera
     own = account.balance
     if own is None:
         # A balance that was taken after the first fills has them in it; one from before them has not.
-        inside = account.realised - account.fees if balance.event_ts >= account.ts else ZERO
-        account.started = balance.wallet_balance - inside
+        inside = account.moved if balance.event_ts >= account.ts else ZERO
+        account.started, account.began = balance.wallet_balance - inside, balance.event_ts
+        for transfer in account.early:
+            if transfer.event_ts > account.began:
+                _book(account, transfer)
+        account.early.clear()
     else:
         drift = balance.wallet_balance - own
         account.drift = drift if abs(drift) > rules.tolerance else ZERO
@@ -104,6 +110,39 @@ def on_balance(rules: Rules, account: Account, balance: AccountBalance) -> Itera
         return ()
     cause = cause_of(balance)
     return [*snapshot(account, cause), exposure(account, cause)]
+
+
+def on_transfer(rules: Rules, account: Account, transfer: AccountTransfer) -> Iterable[Output]:
+    """Take funding and other movements of the wallet; one from before the ledger's first balance is in that already.
+
+    A deposit or a withdrawal is no profit and no loss: the peak and the day's first equity move with it.
+    """
+    if transfer.asset != rules.quote_asset or transfer.venue != rules.venue or transfer.event_id in account.transfers:
+        return ()
+    account.transfers.append(transfer.event_id)
+    del account.transfers[:-TRANSFERS_KEPT]
+    held = account.holdings.get(transfer.symbol)
+    own = fund(held, transfer)
+    if account.started is None:
+        account.early.append(transfer)
+        return ()
+    if transfer.event_ts <= account.began:
+        return ()
+    account.pass_time(transfer.event_ts)
+    _book(account, transfer)
+    cause = cause_of(transfer)
+    shown = [position(held, account.marks[transfer.symbol], cause)] if held is not None and own else []
+    return [*shown, *snapshot(account, cause), exposure(account, cause)]
+
+
+def _book(account: Account, transfer: AccountTransfer) -> None:
+    if transfer.kind is TransferKind.FUNDING:
+        account.funding += transfer.amount
+        return
+    account.transferred += transfer.amount
+    if transfer.kind is TransferKind.TRANSFER:
+        account.peak += transfer.amount
+        account.day_equity += transfer.amount
 
 
 def on_mark(account: Account, mark: PortfolioMark) -> Iterable[Output]:

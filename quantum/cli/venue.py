@@ -54,7 +54,8 @@ class Amount(click.ParamType):
 @click.option("--seed", default=7, help="Same seed, same markets.")
 @click.option("--symbols", default="BTCUSDT,ETHUSDT,SOLUSDT", help="Listed symbols, separated by commas.")
 @click.option("--products", default="usdm,spot,coinm", help="What is traded, separated by commas.")
-@click.option("--speed", default=1.0, type=click.FloatRange(0.1, 100), help="Market seconds a second.")
+@click.option("--speed", default=1.0, type=click.FloatRange(0.1, 1_000), help="Market seconds a second.")
+@click.option("--every", default=1, type=click.IntRange(1, 60), help="Make one in so many of the trades, quotes and mark prices.")
 @click.option("--usdm-port", default=0, help="Port of the USD-margined perpetuals; 0 takes a free one.")
 @click.option("--spot-port", default=0, help="Port of spot; 0 takes a free one.")
 @click.option("--coinm-port", default=0, help="Port of the COIN-margined perpetuals; 0 takes a free one.")
@@ -102,6 +103,7 @@ async def _run(options: dict[str, Any]) -> None:
         account=AccountSettings(credentials, options["balance"], latency=options["latency_ms"] / 1000),
         speed=options["speed"],
         orders_per_minute=options["orders_per_minute"],
+        every=options["every"],
         control=options["control"],
     )
     stop = asyncio.Event()
@@ -109,7 +111,7 @@ async def _run(options: dict[str, Any]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await server.start({product: options[f"{product.value}_port"] for product in products}, options["control_port"])
     try:
-        ready: dict[str, Any] = {"pid": os.getpid(), "seed": options["seed"], "speed": options["speed"]}
+        ready: dict[str, Any] = {"pid": os.getpid(), "seed": options["seed"], "speed": options["speed"], "began_us": server.clock.began_us}
         for product in products:
             url, listed = server.url(product), list(server.market.markets[product])
             ready[product.value] = {

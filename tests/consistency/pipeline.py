@@ -158,9 +158,9 @@ def differences(settings: Settings) -> tuple[Books, list[str]]:
         return books, [*wrong, "there is no snapshot or no exposure of the account"]
     places = Decimal("1e-6")  # the records are rounded to eight places
     same("fees", snapshot.fees.quantize(places), books.fees.quantize(places))
-    same(
-        "realised", snapshot.realised_pnl.quantize(places), sum((h.realised for h in books.holdings.values()), Decimal(0)).quantize(places)
-    )
+    realised = sum((h.realised for h in books.holdings.values()), Decimal(0))
+    if abs(snapshot.realised_pnl - realised) > books.fills * Decimal("1e-8"):  # the venue rounds what each fill has realised
+        wrong.append(f"realised: {snapshot.realised_pnl} on the topic, {realised} by the fills")
     same("open positions", snapshot.open_positions, sum(bool(h.quantity) for h in books.holdings.values()))
     same("equity", snapshot.equity, snapshot.balance + snapshot.unrealised_pnl)
     same("symbols in use", {each.symbol for each in exposure.symbols}, {symbol for symbol, h in books.holdings.items() if h.quantity})

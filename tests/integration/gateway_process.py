@@ -20,11 +20,20 @@ from connectors.registry.client import Registry
 from quantum.errors import DeadLetterError
 from quantum.partition import partition_of
 from schemas.codec import RecordCodec
-from schemas.execution.records import AccountBalance, ExecutionResult, OrderCommand
+from schemas.execution.records import AccountBalance, AccountTransfer, ExecutionResult, OrderCommand, ReconcileEvent
+from schemas.positions.records import PortfolioPosition, PortfolioSnapshot
 from schemas.record import Record
 
 PARTITIONS = 2
-RECORDS: dict[str, type[Record]] = {"command": OrderCommand, "result": ExecutionResult, "balance": AccountBalance}
+RECORDS: dict[str, type[Record]] = {
+    "command": OrderCommand,
+    "result": ExecutionResult,
+    "balance": AccountBalance,
+    "transfer": AccountTransfer,
+    "reconcile": ReconcileEvent,
+    "position": PortfolioPosition,
+    "snapshot": PortfolioSnapshot,
+}
 
 
 class Arguments(msgspec.Struct):
@@ -54,9 +63,16 @@ def topics_of(arguments: Arguments) -> CommandTopics:
     return CommandTopics(
         command_codec=RecordCodec(f"{arguments.prefix}.command-value", OrderCommand, registry),
         result_codec=RecordCodec(f"{arguments.prefix}.result-value", ExecutionResult, registry),
+        transfer_codec=RecordCodec(f"{arguments.prefix}.transfer-value", AccountTransfer, registry),
+        position_codec=RecordCodec(f"{arguments.prefix}.position-value", PortfolioPosition, registry),
+        snapshot_codec=RecordCodec(f"{arguments.prefix}.snapshot-value", PortfolioSnapshot, registry),
         commands=f"{arguments.prefix}.command",
         results=f"{arguments.prefix}.result",
+        transfers=f"{arguments.prefix}.transfer",
         balances=f"{arguments.prefix}.balance",
+        reconciles=f"{arguments.prefix}.reconcile",
+        positions=f"{arguments.prefix}.position",
+        snapshots=f"{arguments.prefix}.snapshot",
     )
 
 
@@ -79,7 +95,9 @@ async def main(arguments: Arguments) -> None:
     """Run the gateway until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    settings = OrdersSettings(group=arguments.prefix, instance=arguments.instance, poll_s=0.5, balance_s=2.0, lost_after=3)
+    settings = OrdersSettings(
+        group=arguments.prefix, instance=arguments.instance, poll_s=0.5, balance_s=2.0, lost_after=3, reconcile_s=2.0, confirm_s=0.3
+    )
     access = VenueSettings(usdm_url=arguments.usdm, recv_window_ms=1_000, timeout_s=3.0)
     start = partial(run_gateway, settings, access, arguments.kafka, topics_of(arguments), publisher_of(arguments))
     await start(corrupt, stop)

@@ -246,21 +246,21 @@ def test_two_gateways_killed_stopped_and_lied_to(bench: Bench, unique: str) -> N
 def test_who_takes_a_partition_fences_who_had_it(bench: Bench, unique: str) -> None:
     topics = topics_of(bench.arguments)
 
-    def accepted(name: str) -> list[Result]:
+    def accepted(name: str) -> list[Result[ExecutionResult]]:
         ledger = Ledger()
         ledger.expect(market(name), {}, 0)
         seen = OrderSeen(client_order_id=name, venue_order_id=name, status=OrderStatus.ACCEPTED, executed=Decimal(0), event_ts=1)
         return ledger.seen(seen, name)
 
     def log_of_results() -> ResultLog:
-        made = ResultLog(bench.arguments.kafka, topics.results, topics.result_codec, unique)
+        made = ResultLog(bench.arguments.kafka, topics.said, unique)
         made.take([0])
         return made
 
     def say(results: ResultLog, *names: str) -> None:
         for name in names:
             for result in accepted(name):
-                results.add(0, result)
+                results.add(result)
         results.flush()
 
     first = log_of_results()

@@ -35,7 +35,14 @@ class VenueProcess:
 
     def fault(self, **fault: object) -> None:
         """Ask for a fault."""
-        request = urllib.request.Request(f"{self.control}/faults", json.dumps(fault).encode(), {"Content-Type": "application/json"})
+        self._tell("faults", fault)
+
+    def transfer(self, amount: str) -> None:
+        """Pay money into the futures account, or out of it."""
+        self._tell("transfers", {"amount": amount})
+
+    def _tell(self, what: str, body: object) -> None:
+        request = urllib.request.Request(f"{self.control}/{what}", json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             assert answer.status == 200
 
@@ -44,10 +51,11 @@ class VenueProcess:
         with urllib.request.urlopen(f"{self.control}/requests", timeout=10) as answer:
             return {(row["request"], row["code"]): row["count"] for row in json.load(answer) if row["product"] == "usdm"}
 
-    def signed(self, path: str, **parameters: str | int) -> Any:
-        """Return the answer of a signed GET of the USD-margined market."""
+    def signed(self, path: str, method: str = "GET", **parameters: str | int) -> Any:
+        """Return the answer of a signed request of the USD-margined market."""
         query = signed_query(self.access.api_secret.get_secret_value(), parameters, time.time_ns() // 1_000_000, 5_000)
-        request = urllib.request.Request(f"{self.usdm}{path}?{query}", headers={"X-MBX-APIKEY": self.access.api_key.get_secret_value()})
+        key = {"X-MBX-APIKEY": self.access.api_key.get_secret_value()}
+        request = urllib.request.Request(f"{self.usdm}{path}?{query}", headers=key, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 

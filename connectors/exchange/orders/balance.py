@@ -11,7 +11,8 @@ from connectors.exchange.errors import VenueAwayError
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.orders.sink import RecordSink
 from connectors.exchange.orders.trading import TradingAccount
-from connectors.exchange.tasks import sleep_unless
+from connectors.exchange.tasks import sleep_unless, wanted_or_stopped
+from quantum import clock
 from quantum.errors import VenueError
 from schemas.execution.records import AccountBalance
 
@@ -62,11 +63,11 @@ class BalanceReport:
             else:
                 self._backoff.succeeded()
                 await sleep_unless(stop, LEAST_S)
-                await self._until_wanted(stop)
+                await wanted_or_stopped(self._wanted, stop, self._settings.balance_s)
 
     async def _report(self) -> None:
         seen = await self._account.balance(self._settings.asset)
-        now = self._account.rest.now_us()
+        now = clock.event_time(self._account.rest.now_us())
         account, venue, asset = self._settings.account, self._settings.venue, self._settings.asset
         record = AccountBalance(
             event_id=f"{venue}:{account}:{asset}:{now}",
@@ -79,11 +80,3 @@ class BalanceReport:
             available_balance=seen.available,
         )
         self._sink.send(self._topic, account, record)
-
-    async def _until_wanted(self, stop: asyncio.Event) -> None:
-        waits = [asyncio.create_task(self._wanted.wait()), asyncio.create_task(stop.wait())]
-        try:
-            await asyncio.wait(waits, timeout=self._settings.balance_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waits:
-                task.cancel()

@@ -1,7 +1,7 @@
 """The log of commands: a consumer on a thread of its own, and what earlier processes have already said.
 
 All calls of the consumer happen on one thread, rebalances within them. What a poll brings is handed over whole: partitions
-lost, results of partitions gained, commands.
+lost, results and transfers of partitions gained, commands.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from connectors.exchange.orders.history import read_results
+from connectors.exchange.orders.history import read_said
 from connectors.exchange.orders.offsets import OffsetTracker
-from connectors.exchange.orders.results import ResultLog
+from connectors.exchange.orders.results import Place, ResultLog
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
 from quantum.errors import DeadLetterError, FencedError, RetryError
+from quantum.partition import partition_of
 from quantum.trace import Headers
 from schemas.codec import RecordCodec
 from schemas.common import OrderAction, Origin
-from schemas.execution.records import ExecutionResult, OrderCommand
+from schemas.execution.records import AccountTransfer, ExecutionResult, OrderCommand
+from schemas.positions.records import PortfolioPosition, PortfolioSnapshot
+from schemas.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +46,21 @@ class CommandTopics:
 
     command_codec: RecordCodec[OrderCommand]
     result_codec: RecordCodec[ExecutionResult]
+    transfer_codec: RecordCodec[AccountTransfer]
+    position_codec: RecordCodec[PortfolioPosition]
+    snapshot_codec: RecordCodec[PortfolioSnapshot]
     commands: str = "order.command"
     results: str = "execution.result"
+    transfers: str = "account.transfer"
     balances: str = "account.balance"
+    reconciles: str = "reconcile.events"
+    positions: str = "portfolio.position"
+    snapshots: str = "portfolio.snapshot"
+
+    @property
+    def said(self) -> dict[type[Record], Place]:
+        """What is written once, by type of record."""
+        return {ExecutionResult: Place(self.results, self.result_codec), AccountTransfer: Place(self.transfers, self.transfer_codec)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,7 @@ class Polled:
 
     lost: list[int] = field(default_factory=list)
     said: list[tuple[int, ExecutionResult, Headers]] = field(default_factory=list)
+    moved: list[tuple[int, AccountTransfer, Headers]] = field(default_factory=list)
     gained: list[int] = field(default_factory=list)
     commands: list[Delivered] = field(default_factory=list)
 
@@ -115,6 +131,7 @@ class CommandLog:
         self._tenures: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._tenure = 0
+        self._partitions = 0
         self._to_commit: dict[int, int] = {}
         self._last_poll = time.monotonic()
         self._poll_over = asyncio.Event()
@@ -158,6 +175,11 @@ class CommandLog:
     def has(self, partition: int | None) -> bool:
         """Return whether a partition is this process's, as far as it has heard."""
         return partition in self._tenures
+
+    def home_of(self, account: str) -> int | None:
+        """Return the partition of an account where it is this process's, None where it is not."""
+        partition = partition_of(account, self._partitions) if self._partitions else None
+        return partition if self.has(partition) else None
 
     async def has_been_told(self, partitions: Collection[int], timeout_s: float = 15.0) -> bool:
         """Return whether the group takes partitions away that Kafka says another process writes."""
@@ -271,7 +293,10 @@ class CommandLog:
         numbers = [partition.partition for partition in partitions]
         self._results.take(numbers)
         since_ms = int((time.time() - self._settings.history_s) * 1_000)
-        self._polled.said += read_results(self._bootstrap, self._topics.results, self._topics.result_codec, numbers, since_ms)
+        topics = self._topics
+        self._polled.said += read_said(self._bootstrap, topics.results, topics.result_codec, numbers, since_ms)
+        self._polled.moved += read_said(self._bootstrap, topics.transfers, topics.transfer_codec, numbers, since_ms)
+        self._partitions = len(consumer.list_topics(topics.commands, timeout=10.0).topics[topics.commands].partitions)
 
     def _revoked(self, _consumer: Any, partitions: list[TopicPartition]) -> None:
         self._commit()
@@ -289,4 +314,5 @@ class CommandLog:
         self._polled.lost += sorted(numbers)
         self._polled.commands = [delivered for delivered in self._polled.commands if delivered.partition not in numbers]
         self._polled.said = [said for said in self._polled.said if said[0] not in numbers]
+        self._polled.moved = [moved for moved in self._polled.moved if moved[0] not in numbers]
         self._polled.gained = [number for number in self._polled.gained if number not in numbers]

@@ -3,8 +3,8 @@
 USD-margined perpetuals keep orders that wait for a price apart ("algo orders"), under ids of their own: when its price is reached such an
 order makes another one, whose id it then names. To the gateway the two are one order.
 
-Sources: "New Order", "New Algo Order", "Query Order", "Query Algo Order", "Account Trade List" and "User Data Streams" of Binance's
-spot and futures documentation.
+Sources: "New Order", "New Algo Order", "Query Order", "Query Algo Order", "Account Trade List", "Get Income History" and "User Data
+Streams" of Binance's spot and futures documentation.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import NamedTuple
 import msgspec
 
 from connectors.exchange.binance.signing import Parameter
-from connectors.exchange.orders.events import FillSeen, OrderSeen
+from connectors.exchange.orders.events import FillSeen, OrderSeen, TransferSeen
+from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.venues import Venue
-from schemas.common import Liquidity, OrderStatus, OrderType, TimeInForce
+from schemas.common import Liquidity, OrderAction, OrderStatus, OrderType, Origin, Side, TimeInForce, TransferKind
 from schemas.execution.records import OrderCommand
 
 MILLISECOND = 1_000
@@ -31,7 +32,7 @@ DUPLICATE_ID = -4116
 NEW_ORDER_REFUSED = -2010
 MARGIN_TYPE_IS_SET = -4046
 
-_STATUS = {
+STATUS = {
     "NEW": OrderStatus.ACCEPTED,
     "PENDING_NEW": OrderStatus.ACCEPTED,
     "PENDING_CANCEL": OrderStatus.ACCEPTED,
@@ -44,7 +45,7 @@ _STATUS = {
 }
 
 
-_ALGO_STATUS = {
+ALGO_STATUS = {
     "NEW": OrderStatus.ACCEPTED,
     "TRIGGERING": OrderStatus.ACCEPTED,
     "TRIGGERED": OrderStatus.ACCEPTED,
@@ -67,6 +68,18 @@ _SPOT_TYPES = {
     OrderType.TAKE_PROFIT_LIMIT: "TAKE_PROFIT_LIMIT",
     OrderType.TRAILING_STOP: "STOP_LOSS",
 }
+_INCOME = {
+    "FUNDING_FEE": TransferKind.FUNDING,
+    "INSURANCE_CLEAR": TransferKind.INSURANCE,
+    "TRANSFER": TransferKind.TRANSFER,
+    "INTERNAL_TRANSFER": TransferKind.TRANSFER,
+    "CROSS_COLLATERAL_TRANSFER": TransferKind.TRANSFER,
+    "COIN_SWAP_DEPOSIT": TransferKind.TRANSFER,
+    "COIN_SWAP_WITHDRAW": TransferKind.TRANSFER,
+    "STRATEGY_UMFUTURES_TRANSFER": TransferKind.TRANSFER,
+}
+_OF_FILLS = {"REALIZED_PNL", "COMMISSION"}
+_VENUES_OWN = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 _LIMITED = {OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
 
 
@@ -81,6 +94,8 @@ class OrderAnswer(msgspec.Struct, rename="camel"):
     transact_time: int = 0
     time: int = 0
     orig_client_order_id: str = ""
+    side: str = ""
+    orig_qty: Decimal = Decimal(0)
 
 
 class AlgoAnswer(msgspec.Struct, rename="camel"):
@@ -106,52 +121,18 @@ class TradeAnswer(msgspec.Struct, rename="camel"):
     time: int
     maker: bool = False
     is_maker: bool = False
+    realized_pnl: Decimal | None = None
 
 
-class _Execution(msgspec.Struct):
-    """What an order event of the user stream says, by the venue's own one-letter names."""
+class IncomeAnswer(msgspec.Struct, rename="camel"):
+    """A row of the futures account's history as REST gives it; fills have rows of their own kinds there."""
 
-    s: str
-    c: str
-    X: str
-    x: str
-    i: int
-    z: Decimal
-    l: Decimal  # noqa: E741
-    L: Decimal
-    T: int
-    t: int = -1
-    n: Decimal | None = None
-    N: str | None = None
-    m: bool = False
-    C: str = ""
-
-
-class _Algo(msgspec.Struct):
-    """What an event of an order that waits says."""
-
-    s: str
-    caid: str
-    aid: int
-    X: str
-    ai: str = ""
-
-
-class _Event(msgspec.Struct):
-    e: str = ""
-    E: int = 0
-    T: int = 0
-    o: msgspec.Raw = msgspec.Raw()
-
-
-class UserEvent(NamedTuple):
-    """What one event of the user stream means: news of one of the orders, money that moved, a key that has run out."""
-
-    client_order_id: str = ""
+    income_type: str
+    income: Decimal
+    asset: str
+    time: int
+    tran_id: int
     symbol: str = ""
-    news: tuple[OrderSeen | FillSeen, ...] = ()
-    money: bool = False
-    expired: bool = False
 
 
 class Request(NamedTuple):
@@ -224,13 +205,29 @@ def is_duplicate(code: int, message: str) -> bool:
     return code == DUPLICATE_ID or (code == NEW_ORDER_REFUSED and "duplicate" in message.lower())
 
 
+def made_by_venue(client_order_id: str) -> bool:
+    """Return whether an order was given by the venue itself: a liquidation, an auto-deleveraging or a settlement."""
+    return client_order_id.startswith(_VENUES_OWN)
+
+
+def venues_command(answer: OrderAnswer, symbol: str, price: Decimal, like: OrdersSettings) -> OrderCommand:
+    """Return the command that an order of the venue's own stands for, so that what becomes of it is said as of any other."""
+    name, ts = answer.client_order_id, answer.time * MILLISECOND
+    return OrderCommand(
+        event_id=f"{name}:venue", event_ts=ts, ingest_ts=ts, account=like.account, symbol=symbol, venue=like.venue, client_order_id=name,
+        action=OrderAction.SUBMIT, side=Side(answer.side), order_type=OrderType.MARKET, time_in_force=TimeInForce.IOC,
+        quantity=answer.orig_qty, reduce_only=True, strategy="venue", intent_id=name, origin=Origin.EXIT, reason="LIQUIDATION",
+        leverage=1.0, reference_price=price,
+    )  # fmt: skip
+
+
 def seen(answer: OrderAnswer) -> OrderSeen:
     """Return an order of REST."""
     time_ms = answer.update_time or answer.transact_time or answer.time
     return OrderSeen(
         client_order_id=answer.orig_client_order_id or answer.client_order_id,
         venue_order_id=str(answer.order_id),
-        status=_STATUS.get(answer.status, OrderStatus.UNKNOWN),
+        status=STATUS.get(answer.status, OrderStatus.UNKNOWN),
         executed=answer.executed_qty,
         event_ts=time_ms * MILLISECOND,
     )
@@ -241,7 +238,7 @@ def algo_seen(answer: AlgoAnswer) -> OrderSeen:
     return OrderSeen(
         client_order_id=answer.client_algo_id,
         venue_order_id=answer.actual_order_id or f"{WAITING}{answer.algo_id}",
-        status=_ALGO_STATUS.get(answer.algo_status, OrderStatus.UNKNOWN),
+        status=ALGO_STATUS.get(answer.algo_status, OrderStatus.UNKNOWN),
         executed=Decimal(0),
         event_ts=(answer.update_time or answer.create_time) * MILLISECOND,
     )
@@ -259,63 +256,20 @@ def fill(answer: TradeAnswer, client_order_id: str) -> FillSeen:
         commission_asset=answer.commission_asset,
         liquidity=Liquidity.MAKER if answer.maker or answer.is_maker else Liquidity.TAKER,
         event_ts=answer.time * MILLISECOND,
+        realised=answer.realized_pnl,
     )
 
 
-def user_event(text: str) -> UserEvent:
-    """Return what an event of the user stream means; raises msgspec.DecodeError where it is not of the documented form."""
-    event = msgspec.json.decode(text, type=_Event)
-    if event.e == "ORDER_TRADE_UPDATE":
-        return _execution(msgspec.json.decode(event.o, type=_Execution))
-    if event.e == "ALGO_UPDATE":
-        return _algo_update(msgspec.json.decode(event.o, type=_Algo), event.T)
-    if event.e == "executionReport":
-        return _execution(msgspec.json.decode(text, type=_Execution))
-    if event.e == "listenKeyExpired":
-        return UserEvent(expired=True)
-    return UserEvent(money=event.e in {"ACCOUNT_UPDATE", "outboundAccountPosition", "balanceUpdate"})
-
-
-def _algo_update(algo: _Algo, time_ms: int) -> UserEvent:
-    status = _ALGO_STATUS.get(algo.X)
-    if status is None:  # finished: how, the order that it has made says
-        return UserEvent(algo.caid, algo.s)
-    seen = OrderSeen(
-        client_order_id=algo.caid,
-        venue_order_id=algo.ai or f"{WAITING}{algo.aid}",
-        status=status,
-        executed=Decimal(0),
-        event_ts=time_ms * MILLISECOND,
+def transfer(answer: IncomeAnswer) -> TransferSeen | None:
+    """Return what moved money by a row of the account's history; None where it is part of a fill, which tells it itself."""
+    if answer.income_type in _OF_FILLS:
+        return None
+    return TransferSeen(
+        transfer_id=str(answer.tran_id),
+        venue_kind=answer.income_type,
+        kind=_INCOME.get(answer.income_type, TransferKind.OTHER),
+        symbol=answer.symbol,
+        asset=answer.asset,
+        amount=answer.income,
+        event_ts=answer.time * MILLISECOND,
     )
-    return UserEvent(algo.caid, algo.s, (seen,))
-
-
-def _execution(report: _Execution) -> UserEvent:
-    # A cancellation on spot has an id of its own in c and the order's in C; elsewhere C is empty or the same.
-    client_order_id = report.C if report.C not in ("", "null") else report.c
-    event_ts = report.T * MILLISECOND
-    news: list[OrderSeen | FillSeen] = []
-    if report.x == "TRADE" and report.t >= 0:
-        news.append(
-            FillSeen(
-                client_order_id=client_order_id,
-                venue_order_id=str(report.i),
-                trade_id=str(report.t),
-                quantity=report.l,
-                price=report.L,
-                commission=report.n or Decimal(0),
-                commission_asset=report.N or "",
-                liquidity=Liquidity.MAKER if report.m else Liquidity.TAKER,
-                event_ts=event_ts,
-            )
-        )
-    news.append(
-        OrderSeen(
-            client_order_id=client_order_id,
-            venue_order_id=str(report.i),
-            status=_STATUS.get(report.X, OrderStatus.UNKNOWN),
-            executed=report.z,
-            event_ts=event_ts,
-        )
-    )
-    return UserEvent(client_order_id, report.s, tuple(news), money=report.x == "TRADE")

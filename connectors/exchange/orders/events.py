@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from schemas.common import Liquidity, OrderStatus
+from schemas.common import Liquidity, OrderStatus, TransferKind
 
 ENDED = {OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
 """States after which nothing more is filled; FILLED is reached by fills alone."""
@@ -51,6 +51,8 @@ class FillSeen(Struct, frozen=True, kw_only=True):
         Maker or taker.
     event_ts
         Venue's time of the fill, microseconds.
+    realised
+        Profit before fees that it realised, as the venue booked it, quote currency; None where the venue does not say.
     """
 
     client_order_id: str
@@ -62,6 +64,7 @@ class FillSeen(Struct, frozen=True, kw_only=True):
     commission_asset: str
     liquidity: Liquidity
     event_ts: int
+    realised: Decimal | None = None
 
 
 class Refused(Struct, frozen=True, kw_only=True):
@@ -80,11 +83,45 @@ class Refused(Struct, frozen=True, kw_only=True):
     event_ts: int
 
 
+class OpenSeen(Struct, frozen=True):
+    """An order that is open at the venue, with its ids there."""
+
+    symbol: str
+    client_order_id: str
+    venue_order_id: str
+
+
 class BalanceSeen(Struct, frozen=True, kw_only=True):
     """Balance of one asset: wallet without unrealised profit, and what is free."""
 
     wallet: Decimal
     available: Decimal
+
+
+class TransferSeen(Struct, frozen=True, kw_only=True):
+    """Money that moved into or out of the wallet other than by a fill.
+
+    Attributes
+    ----------
+    transfer_id, venue_kind
+        The venue's id of it, unique within its name of the kind.
+    kind
+        What moved it.
+    symbol
+        Symbol of the position that it belongs to; empty where it belongs to the whole account.
+    asset, amount
+        What the wallet received; negative where it paid.
+    event_ts
+        Venue's time of it, microseconds.
+    """
+
+    transfer_id: str
+    venue_kind: str
+    kind: TransferKind
+    symbol: str
+    asset: str
+    amount: Decimal
+    event_ts: int
 
 
 class PositionSeen(Struct, frozen=True, kw_only=True):

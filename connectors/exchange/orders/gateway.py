@@ -1,7 +1,7 @@
 """The order gateway: commands from the log to the venue, results and balances from the venue to the log.
 
 What it promises: every command is acted on at the venue once, in effect; every fill and every state of an order is on the log
-once, whatever is killed or stopped.
+once, and so is money that moved otherwise, whatever is killed or stopped.
 
 How: a command's offset is committed only after its outcome has been stored. What was said before is read back from the log when
 a partition comes, so the gateway has no state of its own; a command that an earlier process may have sent is looked up at the venue
@@ -20,20 +20,27 @@ from connectors.exchange.binance.rest import BinanceRest
 from connectors.exchange.binance.settings import VenueSettings
 from connectors.exchange.errors import VenueAwayError
 from connectors.exchange.orders.balance import BalanceReport
-from connectors.exchange.orders.commands import CommandLog, CommandTopics, Delivered, OnCorrupt
-from connectors.exchange.orders.dialect import UserEvent
+from connectors.exchange.orders.commands import CommandLog, CommandTopics, Delivered, OnCorrupt, Polled
+from connectors.exchange.orders.dialect import made_by_venue, venues_command
+from connectors.exchange.orders.dialect import seen as order_seen
 from connectors.exchange.orders.events import FillSeen, OrderSeen, Refused
 from connectors.exchange.orders.ledger import Ledger, Order
+from connectors.exchange.orders.portfolio import Portfolio
+from connectors.exchange.orders.reconcile import Reconciler
 from connectors.exchange.orders.results import ResultLog
 from connectors.exchange.orders.sender import Sender
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.orders.sink import RecordSink
 from connectors.exchange.orders.speaker import Speaker
 from connectors.exchange.orders.trading import TradingAccount
+from connectors.exchange.orders.transfers import TransferReport
+from connectors.exchange.orders.user_events import UserEvent
 from connectors.exchange.orders.user_stream import UserStream
 from connectors.exchange.tasks import sleep_unless, together
 from connectors.exchange.venues import venue_named
+from quantum import clock
 from quantum.errors import FencedError, VenueError
+from quantum.trace import root_headers
 from schemas.common import OrderAction, OrderStatus
 from schemas.execution.records import OrderCommand
 
@@ -59,9 +66,11 @@ class OrderGateway:
     topics
         Names of the topics that are written.
     results
-        Where results go.
+        Where results and transfers go.
+    portfolio
+        What the platform holds by its own books.
     sink
-        Where balances go.
+        Where balances and what reconciliation finds go.
     random
         Source of the jitter of retries.
     """
@@ -74,6 +83,7 @@ class OrderGateway:
         commands: CommandLog,
         topics: CommandTopics,
         results: ResultLog,
+        portfolio: Portfolio,
         sink: RecordSink,
         random: Random,
     ) -> None:
@@ -88,7 +98,9 @@ class OrderGateway:
         self._due: dict[str, float] = {}
         self._missed: dict[str, int] = {}
         self._balance = BalanceReport(account, settings, topics.balances, sink, random)
-        self._speaker = Speaker(commands, self._ledger, results, self._balance.hurry)
+        self._speaker = Speaker(commands, results, self._balance.hurry)
+        self._transfers = TransferReport(account, settings, self._speaker.say, random)
+        self._reconciler = Reconciler(account, settings, self._ledger, portfolio, topics.reconciles, sink, self._look_at_all, self._adopt)
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -103,7 +115,8 @@ class OrderGateway:
         """
         try:
             work = (self._take_commands(stop), self._stream_until(stop), self._look_at_orders(stop))
-            await together(*work, self._balance.run(stop), self._speaker.run(stop))
+            reports = (self._balance.run(stop), self._transfers.run(stop), self._reconciler.run(stop))
+            await together(*work, *reports, self._speaker.run(stop))
             await self._finish_in_hand()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._speaker.store(), GRACE_S)
@@ -129,10 +142,14 @@ class OrderGateway:
             self._speaker.forget(polled.lost)
             for partition in polled.lost:
                 self._ledger.drop(partition)
+            if polled.lost and self._commands.home_of(self._settings.account) is None:
+                self._transfers.drop()
+                self._reconciler.drop()
             for partition, result, headers in polled.said:
                 self._ledger.restore(result, headers, partition)
             if polled.gained:
                 self._sender.distrust()
+                self._take_account(polled)
                 self._look_at_all()
                 log.info("partitions %s: %d orders are open", polled.gained, len(self._ledger.open_orders()))
             self._speaker.release()
@@ -141,6 +158,14 @@ class OrderGateway:
                 task = asyncio.create_task(self._work(delivered, self._lanes.get(lane)))
                 task.add_done_callback(self._worked)
                 self._lanes[lane] = task
+
+    def _take_account(self, polled: Polled) -> None:
+        """Answer for the account itself where its partition has come to this process."""
+        home = self._commands.home_of(self._settings.account)
+        if home in polled.gained:
+            self._transfers.take(home, [transfer for partition, transfer, _ in polled.moved if partition == home])
+            said = [result.event_ts for partition, result, _ in polled.said if partition == home]
+            self._reconciler.take(max(said, default=self._now()))
 
     async def _work(self, delivered: Delivered, before: asyncio.Task[None] | None) -> None:
         """Work on a command after the one before it in its symbol."""
@@ -186,12 +211,12 @@ class OrderGateway:
             self._due[command.client_order_id] = 0.0
         elif not self._ledger.knows(command.client_order_id):
             self._ledger.expect(command, delivered.headers, delivered.partition)
-            unknown = Refused(code="-2013", message="the venue has no order with this id", event_ts=self._account.rest.now_us())
+            unknown = Refused(code="-2013", message="the venue has no order with this id", event_ts=self._now())
             self._speaker.say(self._ledger.seen(refused or unknown, command.client_order_id))
 
     def _not_ours(self, command: OrderCommand) -> Refused | None:
         """Return why a command is not for this gateway, if it is not."""
-        now = self._account.rest.now_us()
+        now = self._now()
         if command.venue != self._settings.venue:
             return Refused(code="VENUE_NOT_CONNECTED", message=f"this gateway trades on {self._settings.venue}", event_ts=now)
         if command.account != self._settings.account:
@@ -200,15 +225,23 @@ class OrderGateway:
             return Refused(code="ACTION_NOT_KNOWN", message=f"this gateway does not know {command.action}", event_ts=now)
         return None
 
+    def _now(self) -> int:
+        return clock.event_time(self._account.rest.now_us())
+
     def _on_event(self, event: UserEvent) -> None:
         for news in event.news:
             # What a stop has made trades under an id of its own; the venue's id ties the two together.
             made_by = self._ledger.client_id_of(event.symbol, news.venue_order_id)
             self._speaker.say(self._ledger.seen(news, made_by or event.client_order_id))
+        if event.news and made_by_venue(event.client_order_id):
+            self._reconciler.hurry()
         if event.money:
             self._balance.hurry()
+        if event.moved_ts:
+            self._transfers.hurry(event.moved_ts)
 
     def _look_at_all(self) -> None:
+        self._transfers.hurry()
         for order in self._ledger.open_orders():
             self._due[order.client_order_id] = 0.0
 
@@ -252,6 +285,20 @@ class OrderGateway:
             self._speaker.say(self._ledger.seen(fill, order.client_order_id))
         self._speaker.say(self._ledger.seen(seen, order.client_order_id))
 
+    async def _adopt(self, symbol: str, fill: FillSeen) -> None:
+        """Take an order that the venue itself has given for one of the account's, where a fill belongs to such a one."""
+        home = self._commands.home_of(self._settings.account)
+        answer = None if home is None else await self._account.venues_own(symbol, fill.venue_order_id)
+        if answer is None or home is None or self._ledger.knows(answer.client_order_id):
+            return
+        name = answer.client_order_id
+        log.error("%s has closed %s of %s by itself: order %s", self._settings.venue, answer.executed_qty, symbol, name)
+        command = venues_command(answer, symbol, fill.price, self._settings)
+        self._ledger.expect(command, root_headers(command.event_id), home)
+        for each in await self._account.fills(symbol, name, fill.venue_order_id):
+            self._speaker.say(self._ledger.seen(each, name))
+        self._speaker.say(self._ledger.seen(order_seen(answer), name))
+
     def _miss(self, order: Order) -> None:
         """Take it that an order is over which the venue, asked again and again, does not know: it keeps every open one."""
         name = order.client_order_id
@@ -259,14 +306,10 @@ class OrderGateway:
         log.error("order %s was accepted, but %s does not know it (%d times in a row)", name, self._settings.venue, missed)
         if missed >= self._settings.lost_after:
             del self._missed[name]
-            now = self._account.rest.now_us()
             gone = OrderSeen(
-                client_order_id=name,
-                venue_order_id=order.venue_order_id or "",
-                status=OrderStatus.EXPIRED,
-                executed=order.filled,
-                event_ts=now,
-            )
+                client_order_id=name, venue_order_id=order.venue_order_id or "", status=OrderStatus.EXPIRED, executed=order.filled,
+                event_ts=self._now(),
+            )  # fmt: skip
             self._speaker.say(self._ledger.seen(gone, name))
 
 
@@ -299,7 +342,8 @@ async def run_gateway(
     venue = venue_named(settings.venue)
     async with BinanceRest(venue, access) as rest:
         account = TradingAccount(rest)
-        results = ResultLog(bootstrap, topics.results, topics.result_codec, settings.group)
+        results = ResultLog(bootstrap, topics.said, settings.group)
+        portfolio = Portfolio(bootstrap, topics, settings.account, settings.venue)
         commands = CommandLog(bootstrap, topics, settings, on_corrupt, results)
-        gateway = OrderGateway(account, settings, access.stream_url(venue), commands, topics, results, sink, Random())
+        gateway = OrderGateway(account, settings, access.stream_url(venue), commands, topics, results, portfolio, sink, Random())
         await gateway.run(stop)

@@ -1,4 +1,4 @@
-"""What has been said of orders, read back from the log: the gateway keeps no state of its own."""
+"""What has been said of orders and transfers, read back from the log: the gateway keeps no state of its own."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from connectors.kafka.config import client_config
 from connectors.kafka.headers import header_map
 from quantum.errors import DeadLetterError, RetryError
 from quantum.trace import Headers
-from schemas.codec import RecordCodec
-from schemas.execution.records import ExecutionResult
+from schemas.codec import RecordCodec, RecordT
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
 
 
-def read_results(
-    bootstrap: str, topic: str, codec: RecordCodec[ExecutionResult], partitions: Sequence[int], since_ms: int
-) -> list[tuple[int, ExecutionResult, Headers]]:
-    """Return the results in some partitions since a time, up to their present end, in the order of the log.
+def read_said(
+    bootstrap: str, topic: str, codec: RecordCodec[RecordT], partitions: Sequence[int], since_ms: int
+) -> list[tuple[int, RecordT, Headers]]:
+    """Return the records in some partitions since a time, up to their present end, in the order of the log.
 
     Parameters
     ----------
@@ -38,7 +37,7 @@ def read_results(
 
     Returns
     -------
-    list of (int, ExecutionResult, dict)
+    list of (int, Record, dict)
         Partition, record and headers. A record that cannot be read is left out, with an error in the log.
 
     Raises
@@ -59,7 +58,7 @@ def read_results(
         if not left:
             return []
         consumer.assign([TopicPartition(topic, partition, starts[partition]) for partition in left])
-        found: list[tuple[int, ExecutionResult, Headers]] = []
+        found: list[tuple[int, RecordT, Headers]] = []
         deadline = time.monotonic() + PATIENCE_S
         while left:
             if time.monotonic() > deadline:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from decimal import Decimal
+from typing import Generic, TypeVar
 
 from msgspec import Struct, field
 
 from connectors.exchange.orders.events import ENDED, FillSeen, OrderSeen, Refused
 from quantum.trace import CAUSATION, Headers, caused_headers
 from schemas.common import Liquidity, OrderStatus
-from schemas.execution.records import ExecutionResult, OrderCommand
+from schemas.execution.records import AccountTransfer, ExecutionResult, OrderCommand
 
 ZERO = Decimal(0)
 MOST_REMEMBERED = 100_000
@@ -42,11 +43,18 @@ FACTS = (
 )
 
 
-class Result(Struct, frozen=True):
-    """A result and the headers that tie it to its command."""
+SaidT = TypeVar("SaidT", ExecutionResult, AccountTransfer)
 
-    record: ExecutionResult
+
+class Result(Struct, Generic[SaidT], frozen=True):
+    """What is said: a result of an order or a transfer, the headers that tie it to its cause, and the partition that it belongs to."""
+
+    record: SaidT
     headers: Headers
+    partition: int
+
+
+Said = Result[ExecutionResult] | Result[AccountTransfer]
 
 
 class Order(Struct):
@@ -96,16 +104,12 @@ class Ledger:
         self._orders: dict[str, Order] = {}
         self._by_venue_id: dict[tuple[str, str], str] = {}
         self._over: OrderedDict[str, int] = OrderedDict()
+        self._fills: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def knows(self, client_order_id: str) -> bool:
         """Return whether the venue is known to have answered for an order, now or earlier."""
         order = self._orders.get(client_order_id)
         return client_order_id in self._over or (order is not None and order.accepted)
-
-    def partition_of(self, client_order_id: str) -> int | None:
-        """Return the partition that an order's command came from, None of an order that is not known."""
-        order = self._orders.get(client_order_id)
-        return self._over.get(client_order_id) if order is None else order.partition
 
     def order(self, client_order_id: str) -> Order | None:
         """Return an order that is not over."""
@@ -114,6 +118,14 @@ class Ledger:
     def open_orders(self) -> list[Order]:
         """Return the orders that the venue has accepted and that are not over."""
         return [order for order in self._orders.values() if order.accepted]
+
+    def has_said(self, symbol: str, trade_id: str) -> bool:
+        """Return whether a fill of one of our orders has been said, as far as fills are remembered."""
+        return (symbol, trade_id) in self._fills
+
+    def symbols(self) -> set[str]:
+        """Return the symbols of the fills that are remembered and of the orders that are not over."""
+        return {symbol for symbol, _ in self._fills} | {order.symbol for order in self._orders.values()}
 
     def expect(self, command: OrderCommand, headers: Headers, partition: int) -> None:
         """Take note of an order that is about to be sent."""
@@ -143,7 +155,7 @@ class Ledger:
         for client_order_id in [name for name, owner in self._over.items() if owner == partition]:
             del self._over[client_order_id]
 
-    def seen(self, event: OrderSeen | FillSeen | Refused, client_order_id: str) -> list[Result]:
+    def seen(self, event: OrderSeen | FillSeen | Refused, client_order_id: str) -> list[Result[ExecutionResult]]:
         """Take what the venue says of an order; return what is new in it.
 
         Parameters
@@ -176,11 +188,11 @@ class Ledger:
         """Return the client order id of one of our orders; empty where it is not ours."""
         return self._by_venue_id.get((symbol, venue_order_id), "")
 
-    def _accepted(self, order: Order, event: OrderSeen | FillSeen) -> list[Result]:
+    def _accepted(self, order: Order, event: OrderSeen | FillSeen) -> list[Result[ExecutionResult]]:
         order.accepted = True
         return [_result(order, OrderStatus.ACCEPTED, event.event_ts)]
 
-    def _filled(self, order: Order, fill: FillSeen) -> list[Result]:
+    def _filled(self, order: Order, fill: FillSeen) -> list[Result[ExecutionResult]]:
         if fill.trade_id in order.trades:
             return []
         self._add(order, fill.trade_id, fill.quantity, fill.price)
@@ -190,27 +202,29 @@ class Ledger:
             self._close(order)
         return [result]
 
-    def _ended(self, order: Order) -> list[Result]:
+    def _ended(self, order: Order) -> list[Result[ExecutionResult]]:
         ending = order.ending
         if ending is None or order.filled < order.executed or order.client_order_id not in self._orders:
             return []
         self._close(order)
         return [_result(order, ending.status, ending.event_ts)]
 
-    def _refused(self, order: Order, refusal: Refused) -> list[Result]:
+    def _refused(self, order: Order, refusal: Refused) -> list[Result[ExecutionResult]]:
         if order.accepted:
             return []
         self._close(order)
         return [_result(order, OrderStatus.REJECTED, refusal.event_ts, refusal=refusal)]
 
-    @staticmethod
-    def _add(order: Order, trade_id: str, quantity: Decimal, price: Decimal) -> None:
+    def _add(self, order: Order, trade_id: str, quantity: Decimal, price: Decimal) -> None:
         if trade_id in order.trades:
             return
         order.trades.add(trade_id)
         order.filled += quantity
         order.notional += quantity * price
         order.executed = max(order.executed, order.filled)
+        self._fills[order.symbol, trade_id] = None
+        while len(self._fills) > MOST_REMEMBERED:
+            self._fills.popitem(last=False)
 
     def _name(self, order: Order, venue_order_id: str | None) -> None:
         if venue_order_id and venue_order_id not in order.venue_order_ids:
@@ -242,7 +256,9 @@ def _order(source: OrderCommand | ExecutionResult, cause_id: str, headers: Heade
     )
 
 
-def _result(order: Order, status: OrderStatus, event_ts: int, *, fill: FillSeen | None = None, refusal: Refused | None = None) -> Result:
+def _result(
+    order: Order, status: OrderStatus, event_ts: int, *, fill: FillSeen | None = None, refusal: Refused | None = None
+) -> Result[ExecutionResult]:
     event_id = f"{order.client_order_id}:{status.value if fill is None else fill.trade_id}"
     what: dict[str, object] = {"liquidity": Liquidity.NONE}
     if fill is not None:
@@ -253,6 +269,7 @@ def _result(order: Order, status: OrderStatus, event_ts: int, *, fill: FillSeen 
             "commission": fill.commission,
             "commission_asset": fill.commission_asset,
             "liquidity": fill.liquidity,
+            "realised_pnl": fill.realised,
         }
     if refusal is not None:
         what |= {"error_code": refusal.code, "error_message": refusal.message}
@@ -266,7 +283,7 @@ def _result(order: Order, status: OrderStatus, event_ts: int, *, fill: FillSeen 
         filled_quantity=order.filled,
         average_price=_average(order),
     )
-    return Result(record, caused_headers(event_id, order.cause_id, order.cause_headers))
+    return Result(record, caused_headers(event_id, order.cause_id, order.cause_headers), order.partition)
 
 
 def _average(order: Order) -> Decimal | None:

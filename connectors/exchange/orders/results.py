@@ -1,4 +1,4 @@
-"""The results of the partitions that this process has: what is on their log was said once, by whoever had them.
+"""The results and transfers of the partitions that this process has: what is on their logs was said once, by whoever had them.
 
 Each partition is written with a transactional id of its own. Whoever takes a partition makes a producer with that id, and from then on
 Kafka refuses what an earlier owner still has on its way, and has decided what that one left open: what is read from the log after
@@ -11,17 +11,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.exchange.orders.history import PATIENCE_S, read_results
-from connectors.exchange.orders.ledger import Result
+from connectors.exchange.orders.history import PATIENCE_S, read_said
+from connectors.exchange.orders.ledger import Said
 from connectors.exchange.orders.sink import FLUSH_S
 from connectors.kafka.config import client_config
 from quantum.errors import FencedError, RetryError
 from schemas.codec import RecordCodec
-from schemas.execution.records import ExecutionResult
+from schemas.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -30,15 +32,23 @@ LOOK_BACK_S = 600.0
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A topic, and the codec of its records."""
+
+    topic: str
+    codec: RecordCodec[Any]
+
+
 class ResultLog:
-    """Writes results; its calls may come from several threads.
+    """Writes results and transfers; its calls may come from several threads.
 
     Parameters
     ----------
     bootstrap
         Kafka's bootstrap servers.
-    topic, codec
-        Where results lie.
+    topics
+        By type of record: where it lies. All are partitioned alike, and the first one names the transactional ids.
     group
         The gateways' group, the beginning of the transactional ids.
 
@@ -48,14 +58,14 @@ class ResultLog:
         Partitions that another process has taken, as Kafka said when they were written.
     """
 
-    def __init__(self, bootstrap: str, topic: str, codec: RecordCodec[ExecutionResult], group: str) -> None:
+    def __init__(self, bootstrap: str, topics: Mapping[type[Record], Place], group: str) -> None:
         self._bootstrap = bootstrap
-        self._topic = topic
-        self._codec = codec
+        self._topics = topics
+        self._topic = next(iter(topics.values())).topic
         self._group = group
         self._lock = threading.Lock()
         self._producers: dict[int, Producer] = {}
-        self._waiting: dict[int, list[Result]] = {}
+        self._waiting: dict[int, list[Said]] = {}
         self.lost: set[int] = set()
 
     def take(self, partitions: Iterable[int]) -> None:
@@ -103,10 +113,10 @@ class ResultLog:
                 self._waiting.pop(partition, None)
                 self.lost.discard(partition)
 
-    def add(self, partition: int, result: Result) -> None:
-        """Have a result written by the next :meth:`flush`; of a partition that another process has, nothing."""
-        waiting = self._waiting.get(partition)
-        if waiting is not None and partition not in self.lost:
+    def add(self, result: Said) -> None:
+        """Have something written by the next :meth:`flush`; of a partition that another process has, nothing."""
+        waiting = self._waiting.get(result.partition)
+        if waiting is not None and result.partition not in self.lost:
             waiting.append(result)
 
     def flush(self, timeout_s: float = FLUSH_S) -> None:
@@ -139,7 +149,7 @@ class ResultLog:
                         self._begin(partition, deadline)
                         waiting[: len(batch)] = self._not_said(partition, batch)
 
-    def _write(self, partition: int, batch: list[Result]) -> KafkaError | None:
+    def _write(self, partition: int, batch: list[Said]) -> KafkaError | None:
         """Write results in one transaction; return why it may not have been committed, that another process writes above all."""
         producer = self._producers[partition]
         problems: list[KafkaError] = []
@@ -151,8 +161,9 @@ class ResultLog:
         try:
             producer.begin_transaction()
             for result in batch:
-                value, key = self._codec.encode(result.record), result.record.account
-                producer.produce(self._topic, value, key, partition, on_delivery=delivered, headers=dict(result.headers))
+                place = self._topics[type(result.record)]
+                value, key = place.codec.encode(result.record), result.record.account
+                producer.produce(place.topic, value, key, partition, on_delivery=delivered, headers=dict(result.headers))
             producer.flush(TRANSACTION_S)
             (producer.abort_transaction if problems else producer.commit_transaction)(TRANSACTION_S)
         except KafkaException as error:
@@ -163,7 +174,11 @@ class ResultLog:
             problems.append(error.__cause__.args[0])
         return next((problem for problem in problems if problem.code() in _FENCED), problems[0] if problems else None)
 
-    def _not_said(self, partition: int, batch: list[Result]) -> list[Result]:
+    def _not_said(self, partition: int, batch: Sequence[Said]) -> list[Said]:
         since_ms = int((time.time() - LOOK_BACK_S) * 1_000)
-        said = {record.event_id for _, record, _ in read_results(self._bootstrap, self._topic, self._codec, [partition], since_ms)}
+        said = {
+            record.event_id
+            for place in self._topics.values()
+            for _, record, _ in read_said(self._bootstrap, place.topic, place.codec, [partition], since_ms)
+        }
         return [result for result in batch if result.record.event_id not in said]

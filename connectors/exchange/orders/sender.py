@@ -27,6 +27,7 @@ from connectors.exchange.errors import NotSentError, RateLimitedError, UnknownOu
 from connectors.exchange.orders import dialect
 from connectors.exchange.orders.events import OrderSeen, Refused
 from connectors.exchange.orders.trading import TradingAccount
+from quantum import clock
 from quantum.errors import FencedError, VenueError
 from schemas.common import OrderStatus, Origin
 from schemas.execution.records import OrderCommand
@@ -151,7 +152,7 @@ class Sender:
             self._leverage[command.symbol] = leverage
 
     def _refused(self, code: str, message: str) -> Refused:
-        return Refused(code=code, message=message, event_ts=self._account.rest.now_us())
+        return Refused(code=code, message=message, event_ts=clock.event_time(self._account.rest.now_us()))
 
     async def _pause(self, command: OrderCommand, error: VenueAwayError | VenueError, backoff: Backoff) -> None:
         wait = backoff.next_s()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -21,7 +23,10 @@ class OrdersSettings(BaseSettings):
     poll_s: float = Field(default=2.0, gt=0, description="How often an open order is asked about, seconds.")
     first_poll_s: float = Field(default=0.3, gt=0, description="How soon a new order is asked about, seconds.")
     balance_s: float = Field(default=5.0, gt=0, description="How often the balance is read, seconds.")
-    history_s: float = Field(default=7 * 86_400.0, gt=0, description="How far back results are read at the start for open orders, seconds.")
+    history_s: float = Field(default=7 * 86_400.0, gt=0, description="How far back results and transfers are read at the start, seconds.")
+    reconcile_s: float = Field(default=60.0, gt=0, description="How often the platform is compared with the venue, seconds.")
+    confirm_s: float = Field(default=5.0, gt=0, description="How long after a difference is looked at again, seconds.")
+    tolerance: Decimal = Field(default=Decimal("0.01"), ge=0, description="Difference of balances that is not worth a note, in the asset.")
     in_hand: int = Field(default=500, ge=1, description="Most commands that are worked on at a time.")
     stall_s: float = Field(
         default=3.0, gt=0, description="After a pause this long nothing is sent before the group has confirmed the owner."

@@ -1,4 +1,4 @@
-"""Where the gateway writes balances to."""
+"""Where the gateway writes what is not said exactly once: balances, and what reconciliation finds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FLUSH_S = 30.0
 
 
 class RecordSink(Protocol):
-    """Where balances go; `connectors.kafka.publisher.Publisher` is one."""
+    """Where records go; `connectors.kafka.publisher.Publisher` is one."""
 
     def send(self, topic: str, key: str, record: Record, headers: Headers | None = None) -> None:
         """Queue a record."""

@@ -1,17 +1,18 @@
-"""What the gateway says: results of orders that are its own, stored before it goes on."""
+"""What the gateway says: results of orders and transfers that are its own, stored before it goes on."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
-from connectors.exchange.orders.ledger import Ledger, Result
+from connectors.exchange.orders.ledger import Said
 from connectors.exchange.orders.results import ResultLog
 from connectors.exchange.orders.sink import FLUSH_S
 from connectors.exchange.tasks import sleep_unless
 from quantum.errors import FencedError, RetryError
+from schemas.execution.records import AccountTransfer
 
 log = logging.getLogger(__name__)
 
@@ -40,46 +41,43 @@ class Speaker:
     ----------
     ownership
         Which partitions are this process's.
-    ledger
-        Which partition an order belongs to.
     results
         Where results go.
     on_fill
         Called for every fill that is said.
     """
 
-    def __init__(self, ownership: Ownership, ledger: Ledger, results: ResultLog, on_fill: Callable[[], None]) -> None:
+    def __init__(self, ownership: Ownership, results: ResultLog, on_fill: Callable[[], None]) -> None:
         self._ownership = ownership
-        self._ledger = ledger
         self._results = results
         self._on_fill = on_fill
-        self._held: list[Result] = []
+        self._held: list[Said] = []
         self._released = asyncio.Event()
         self._released.set()
         self._spoken = asyncio.Event()
 
-    def say(self, results: list[Result]) -> None:
+    def say(self, results: Sequence[Said]) -> None:
         """Send results; after a pause, in which their orders may have gone to another process, only once the group has been heard."""
         if not self._ownership.heard:
             self._held += results
             self._released.clear()
             return
         for result in results:
-            partition = self._partition_of(result)
-            if partition is None or not self._ownership.has(partition):
+            if not self._ownership.has(result.partition):
                 continue
-            self._results.add(partition, result)
+            self._results.add(result)
             self._spoken.set()
-            log.info("order %s: %s %s", result.record.client_order_id, result.record.status, result.record.trade_id or "")
-            if result.record.trade_id is not None:
+            record = result.record
+            if isinstance(record, AccountTransfer):
+                log.info("%s of %s %s %s", record.venue_kind, record.amount, record.asset, record.symbol)
+                continue
+            log.info("order %s: %s %s", record.client_order_id, record.status, record.trade_id or "")
+            if record.trade_id is not None:
                 self._on_fill()
 
-    def _partition_of(self, result: Result) -> int | None:
-        return self._ledger.partition_of(result.record.client_order_id)
-
     def forget(self, partitions: Collection[int]) -> None:
-        """Drop what is held back of partitions that have gone; to be called before the ledger forgets them."""
-        self._held = [held for held in self._held if self._partition_of(held) not in partitions]
+        """Drop what is held back of partitions that have gone."""
+        self._held = [held for held in self._held if held.partition not in partitions]
 
     def release(self) -> None:
         """Say what was held back: the group has been heard."""

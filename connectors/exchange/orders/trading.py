@@ -9,12 +9,13 @@ import msgspec
 from connectors.exchange.binance.rest import AnswerT, BinanceRest, Security, decoded
 from connectors.exchange.binance.signing import Parameter
 from connectors.exchange.orders import dialect
-from connectors.exchange.orders.events import BalanceSeen, FillSeen, OrderSeen, PositionSeen
+from connectors.exchange.orders.events import BalanceSeen, FillSeen, OpenSeen, OrderSeen, PositionSeen, TransferSeen
 from connectors.exchange.venues import COINM
 from quantum.errors import ConfigurationError, VenueError
 from schemas.execution.records import OrderCommand
 
 MOST_TRADES = 1_000
+MOST_INCOME = 1_000
 ALGO = "algoOrder"
 _GONE = {dialect.CANCEL_REFUSED, dialect.NO_SUCH_ORDER}
 
@@ -43,6 +44,18 @@ class _SpotBalance(msgspec.Struct):
 
 class _SpotAccount(msgspec.Struct):
     balances: list[_SpotBalance]
+
+
+class _OpenOrder(msgspec.Struct, rename="camel"):
+    client_order_id: str
+    order_id: int
+    symbol: str
+
+
+class _OpenAlgo(msgspec.Struct, rename="camel"):
+    client_algo_id: str
+    algo_id: int
+    symbol: str
 
 
 class _ListenKey(msgspec.Struct, rename="camel"):
@@ -153,6 +166,52 @@ class TradingAccount:
             if len(page) < MOST_TRADES or not fresh:
                 return [dialect.fill(found[trade_id], client_order_id) for trade_id in sorted(found)]
             parameters["fromId"] = max(found) + 1
+
+    async def venues_own(self, symbol: str, venue_order_id: str) -> dialect.OrderAnswer | None:
+        """Return an order that the venue itself has given; None where somebody else has."""
+        parameters: dict[str, Parameter] = {"symbol": symbol, "orderId": venue_order_id}
+        answer = await self._signed("GET", self.rest.path("order"), dialect.OrderAnswer, parameters)
+        return answer if dialect.made_by_venue(answer.client_order_id) else None
+
+    async def trades(self, symbol: str, since_ts: int) -> list[FillSeen]:
+        """Return the account's fills of a symbol from a time on, microseconds, oldest first; at most a thousand."""
+        parameters: dict[str, Parameter] = {"symbol": symbol, "startTime": since_ts // dialect.MILLISECOND, "limit": MOST_TRADES}
+        path = self.rest.path("userTrades" if self._futures else "myTrades")
+        return [dialect.fill(trade, "") for trade in await self._signed("GET", path, list[dialect.TradeAnswer], parameters)]
+
+    async def open_orders(self) -> list[OpenSeen]:
+        """Return all open orders, those that wait for a price, too."""
+        found = await self._signed("GET", self.rest.path("openOrders"), list[_OpenOrder], {})
+        orders = [OpenSeen(order.symbol, order.client_order_id, str(order.order_id)) for order in found]
+        if self._futures:
+            waiting = await self._signed("GET", self.rest.path("openAlgoOrders"), list[_OpenAlgo], {})
+            orders += [OpenSeen(order.symbol, order.client_algo_id, f"{dialect.WAITING}{order.algo_id}") for order in waiting]
+        return orders
+
+    async def transfers(self, since_ts: int) -> tuple[list[TransferSeen], int]:
+        """Return what moved money other than fills from a time on, oldest first, and the time of the newest row of all.
+
+        Parameters
+        ----------
+        since_ts
+            Microseconds.
+
+        Returns
+        -------
+        list of TransferSeen, int
+            Time in microseconds; 0 where there is no row. On spot nothing moves money but orders and people: nothing is asked.
+        """
+        seen: list[TransferSeen] = []
+        newest, page = 0, 1
+        while self._futures:
+            parameters: dict[str, Parameter] = {"startTime": since_ts // dialect.MILLISECOND, "page": page, "limit": MOST_INCOME}
+            rows = await self._signed("GET", "/fapi/v1/income", list[dialect.IncomeAnswer], parameters)
+            seen += [transfer for transfer in map(dialect.transfer, rows) if transfer is not None]
+            newest = max([newest, *(row.time * dialect.MILLISECOND for row in rows)])
+            if len(rows) < MOST_INCOME:
+                break
+            page += 1
+        return seen, newest
 
     async def set_leverage(self, symbol: str, leverage: int) -> None:
         """Set the leverage of a symbol."""

@@ -12,9 +12,9 @@ import msgspec
 
 from connectors.exchange.binance.backoff import Backoff
 from connectors.exchange.errors import VenueAwayError
-from connectors.exchange.orders.dialect import UserEvent, user_event
 from connectors.exchange.orders.settings import OrdersSettings
 from connectors.exchange.orders.trading import TradingAccount
+from connectors.exchange.orders.user_events import UserEvent, user_event
 from connectors.exchange.tasks import sleep_unless
 from quantum.errors import VenueError
 

@@ -17,13 +17,18 @@ class MarketClock:
     ----------
     speed
         Market seconds a second.
+
+    Attributes
+    ----------
+    began_us
+        Wall time at which it began, microseconds.
     """
 
     def __init__(self, speed: float = 1.0) -> None:
         self.speed = speed
-        self._began_us = wall_clock_us()
+        self.began_us = wall_clock_us()
 
     def __call__(self) -> int:
         """Return the time, microseconds UTC."""
         now = wall_clock_us()
-        return now if self.speed == 1.0 else self._began_us + round((now - self._began_us) * self.speed)
+        return now if self.speed == 1.0 else self.began_us + round((now - self.began_us) * self.speed)

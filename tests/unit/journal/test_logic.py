@@ -7,12 +7,12 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from processors.journal.logic import Book, on_exit_decision, on_result
+from processors.journal.logic import Book, on_exit_decision, on_result, on_transfer
 from schemas.common import ExitAction, ExitReason, PositionSide, Regime, Side
 from schemas.execution.records import ExecutionResult
 from schemas.exits.records import ExitDecision
 from schemas.journal.records import TradeClosed
-from tests.unit.positions.results import FILLS, T0, D, fill, results, values
+from tests.unit.positions.results import FILLS, T0, D, fill, results, transfer, values
 
 
 def run(*taken: ExecutionResult) -> list[TradeClosed]:
@@ -24,6 +24,17 @@ def run(*taken: ExecutionResult) -> list[TradeClosed]:
             closed.append(output.record)
         book = msgspec.json.decode(msgspec.json.encode(book), type=Book)
     return closed
+
+
+def test_a_trade_knows_the_funding_of_its_position() -> None:
+    book = Book()
+    list(on_result("USDT", book, fill(1, Side.BUY, "1", "100", fee="0.5")))
+    for paid in (transfer("-1", T0 + 500_000), transfer("-0.2", T0 + 2_000_000), transfer("-0.2", T0 + 2_000_000)):
+        on_transfer("USDT", book, paid)
+    book = msgspec.json.decode(msgspec.json.encode(book), type=Book)
+    [closed] = on_result("USDT", book, fill(3, Side.SELL, "1", "110", reduce_only=True))
+    assert isinstance(closed.record, TradeClosed)
+    assert values(closed.record.funding, closed.record.net_pnl) == values(D("-0.2"), D("9.3"))
 
 
 def test_a_round_trip() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.common import Liquidity, OrderStatus, Origin, Side
-from schemas.execution.records import AccountBalance, ExecutionResult
+from schemas.common import Liquidity, OrderStatus, Origin, Side, TransferKind
+from schemas.execution.records import AccountBalance, AccountTransfer, ExecutionResult
 
 T0 = 1_700_000_000_000_000 // 86_400_000_000 * 86_400_000_000
 """Start of a UTC day, microseconds."""
@@ -44,6 +44,15 @@ def balance(wallet: str, ts: int = T0, **changes: Any) -> AccountBalance:
         "wallet_balance": D(wallet), "available_balance": D(wallet),
     }  # fmt: skip
     return AccountBalance(**{**fields, **changes})
+
+
+def transfer(amount: str, ts: int, kind: TransferKind = TransferKind.FUNDING, symbol: str = "BTCUSDT", **changes: Any) -> AccountTransfer:
+    """Return money that moved; its time is its id."""
+    fields: dict[str, Any] = {
+        "event_id": f"{kind}:{ts}", "event_ts": ts, "ingest_ts": ts, "account": "paper", "venue": "binance-usdm", "asset": "USDT",
+        "kind": kind, "symbol": symbol, "amount": D(amount), "transfer_id": str(ts), "venue_kind": "FUNDING_FEE",
+    }  # fmt: skip
+    return AccountTransfer(**{**fields, **changes})
 
 
 def values(*of: object) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.output import Output
 from processors.positions import logic
@@ -14,10 +15,10 @@ from processors.positions.fills import Seen
 from processors.positions.ledger import DAY_US, Account
 from quantum.errors import DeadLetterError
 from schemas.clock.records import ClockTick
-from schemas.common import PositionSide, Side, SymbolNotional
+from schemas.common import PositionSide, Side, SymbolNotional, TransferKind
 from schemas.market.records import MarketQuote
 from schemas.positions.records import PortfolioExposure, PortfolioMark, PortfolioPosition, PortfolioSnapshot
-from tests.unit.positions.results import FILLS, T0, D, balance, fill, results, values
+from tests.unit.positions.results import FILLS, T0, D, balance, fill, results, transfer, values
 
 RULES = logic.Rules("binance-usdm")
 RecordT = TypeVar("RecordT")
@@ -54,6 +55,51 @@ def test_a_later_balance_that_differs_is_noted_not_taken() -> None:
     assert values(account.balance, account.drift) == values(1000, -10)
     logic.on_balance(RULES, account, balance("1000.001", T0 + 6))
     assert account.drift == 0
+
+
+def test_funding_is_the_positions_own_and_counts_once() -> None:
+    account, seen = Account(), Seen()
+    logic.on_balance(RULES, account, balance("1000"))
+    logic.on_result(RULES, account, seen, fill(1, Side.BUY, "1", "100", fee="0.5"))
+    paid = transfer("-0.25", T0 + 5_000_000)
+    [shown] = of(PortfolioPosition, logic.on_transfer(RULES, account, paid))
+    assert shown.funding == D("-0.25")
+    assert not list(logic.on_transfer(RULES, account, paid))
+    [after] = of(PortfolioSnapshot, logic.on_transfer(RULES, account, transfer("0.1", T0 + 6_000_000, symbol="ETHUSDT")))
+    assert values(after.balance, after.funding, after.transferred) == values(D("999.35"), D("-0.15"), 0)
+    logic.on_balance(RULES, account, balance("999.35", T0 + 7_000_000))
+    assert account.drift == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(-500, 500), st.sampled_from(TransferKind)), max_size=12), st.integers(0, 12))
+def test_the_balance_is_the_wallet_wherever_the_ledger_begins(moves: list[tuple[int, int, TransferKind]], begins_after: int) -> None:
+    """Of the same transfers some come before the first balance and some after it, some are in it and some are not."""
+    moved = [transfer(str(amount), T0 + at * 10 + n % 10, kind, event_id=f"m{n}") for n, (at, amount, kind) in enumerate(moves)]
+    account, read_at = Account(), T0 + 100
+    first = D(1000) + sum((each.amount for each in moved if each.event_ts <= read_at), D(0))
+    for n, each in enumerate(moved):
+        if n == begins_after:
+            logic.on_balance(RULES, account, balance(str(first), read_at))
+        logic.on_transfer(RULES, account, each)
+        account = msgspec.json.decode(msgspec.json.encode(account), type=Account)
+    if begins_after >= len(moved):
+        logic.on_balance(RULES, account, balance(str(first), read_at))
+    assert account.balance == D(1000) + sum((each.amount for each in moved), D(0))
+
+
+def test_a_withdrawal_is_no_drawdown() -> None:
+    account = Account()
+    logic.on_balance(RULES, account, balance("1000"))
+    [taken] = of(PortfolioSnapshot, logic.on_transfer(RULES, account, transfer("-400", T0 + 9, TransferKind.TRANSFER, "")))
+    assert values(taken.equity, taken.drawdown, taken.daily_pnl, taken.transferred) == values(600, 0.0, 0, -400)
+
+
+def test_what_the_venue_booked_for_a_fill_is_taken_as_it_is() -> None:
+    account, seen = Account(), Seen()
+    logic.on_balance(RULES, account, balance("1000"))
+    logic.on_result(RULES, account, seen, fill(1, Side.BUY, "3", "100"))
+    logic.on_result(RULES, account, seen, fill(2, Side.SELL, "1", "100.3333333333", realised_pnl=D("0.33333333")))
+    assert account.balance == D("1000.33333333")
 
 
 @pytest.mark.parametrize(("taken", "expected"), [(T0, "999.5"), (T0 + 2_000_000, "1000")])

@@ -1,7 +1,7 @@
 """Money of one account: wallet, positions, margin, fees, funding. Pure, in :class:`~decimal.Decimal`.
 
 The law that everything here keeps, to the last digit: ``wallet = deposited + realised - fees + funding + insured``, where ``insured`` is
-what the venue's insurance fund paid to lift a wallet out of the red after a liquidation.
+what the venue's insurance fund paid to lift a wallet out of the red after a liquidation, and ``deposited`` is less what was withdrawn.
 
 Positions are one-way (one signed quantity a symbol). A cross position is backed by the whole wallet, an isolated one by the initial margin
 that was set aside for it.
@@ -86,12 +86,13 @@ class FillEffect:
 
 @dataclass(frozen=True, slots=True)
 class Income:
-    """One entry of the account's history."""
+    """One entry of the account's history; its id grows with each."""
 
     symbol: str
     kind: str
     amount: Decimal
     ts_us: int
+    id: int
 
 
 def money(value: Decimal) -> Decimal:
@@ -106,16 +107,19 @@ class Ledger:
     Parameters
     ----------
     deposited
-        First wallet balance, USDT.
+        First wallet balance, USDT; later deposits and withdrawals are added.
     instruments
         By symbol: what can be traded.
     rates
         Fees.
+    first_id
+        Id of the first entry of the history.
     """
 
     deposited: Decimal
     instruments: Mapping[str, Instrument]
     rates: Rates = field(default_factory=Rates)
+    first_id: int = 1
     realised: Decimal = ZERO
     fees: Decimal = ZERO
     funding: Decimal = ZERO
@@ -124,12 +128,19 @@ class Ledger:
     positions: dict[str, Position] = field(default_factory=dict)
     history: deque[Income] = field(default_factory=lambda: deque(maxlen=KEPT_INCOME))
 
+    _next_id: int = field(init=False)
+
     def __post_init__(self) -> None:
         self.wallet = self.deposited
+        self._next_id = self.first_id
 
     def position(self, symbol: str) -> Position:
         """Return the position of a symbol, flat at first."""
         return self.positions.setdefault(symbol, Position(symbol))
+
+    def _enter(self, symbol: str, kind: str, amount: Decimal, ts_us: int) -> None:
+        self.history.append(Income(symbol, kind, amount, ts_us, self._next_id))
+        self._next_id += 1
 
     def fill(self, symbol: str, quantity: Decimal, price: Decimal, rate: Decimal, ts_us: int) -> FillEffect:
         """Book a fill.
@@ -179,8 +190,8 @@ class Ledger:
         self.fees += fee
         self.wallet += realised - fee
         if realised:
-            self.history.append(Income(symbol, "REALIZED_PNL", realised, ts_us))
-        self.history.append(Income(symbol, "COMMISSION", -fee, ts_us))
+            self._enter(symbol, "REALIZED_PNL", realised, ts_us)
+        self._enter(symbol, "COMMISSION", -fee, ts_us)
         return FillEffect(realised, fee)
 
     def settle_funding(self, symbol: str, rate: Decimal, mark: Decimal, ts_us: int) -> Decimal:
@@ -192,7 +203,7 @@ class Ledger:
         position.costs -= amount
         self.funding += amount
         self.wallet += amount
-        self.history.append(Income(symbol, "FUNDING_FEE", amount, ts_us))
+        self._enter(symbol, "FUNDING_FEE", amount, ts_us)
         return amount
 
     def insure(self, ts_us: int) -> Decimal:
@@ -202,8 +213,14 @@ class Ledger:
         amount = -self.wallet
         self.insured += amount
         self.wallet = ZERO
-        self.history.append(Income("", "INSURANCE_CLEAR", amount, ts_us))
+        self._enter("", "INSURANCE_CLEAR", amount, ts_us)
         return amount
+
+    def transfer(self, amount: Decimal, ts_us: int) -> None:
+        """Deposit money, or withdraw it where the amount is negative."""
+        self.deposited += amount
+        self.wallet += amount
+        self._enter("", "TRANSFER", amount, ts_us)
 
     # --- margin ------------------------------------------------------------------------------------------------------------------------
 

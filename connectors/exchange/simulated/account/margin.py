@@ -78,6 +78,11 @@ class MarginAccounting:
         if amount:
             matching.tell(self._update("FUNDING_FEE", (), ts_us, amount))
 
+    def transfer(self, matching: Matching, amount: Decimal, ts_us: int) -> None:
+        """Deposit money, or withdraw it where the amount is negative."""
+        self._ledger.transfer(amount, ts_us)
+        matching.tell(self._update("DEPOSIT" if amount > 0 else "WITHDRAW", (), ts_us, amount))
+
     def liquidate(self, matching: Matching, ts_us: int) -> bool:
         """Close at market what maintenance margin no longer covers; return whether there was anything."""
         failed = self._ledger.to_liquidate(self._mark)

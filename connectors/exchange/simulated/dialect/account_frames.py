@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from connectors.exchange.simulated.account.ledger import MarginType, Marks, Position
+from connectors.exchange.simulated.account.ledger import Income, MarginType, Marks, Position
 from connectors.exchange.simulated.account.orders import (
     AccountUpdate,
     Conditional,
@@ -214,6 +214,20 @@ def fill_row(fill: Fill) -> Json:
         "symbol": fill.symbol,
         "marginAsset": ASSET,
         "time": fill.ts_us // 1000,
+    }
+
+
+def income_row(income: Income) -> Json:
+    """Return a row of `income`."""
+    return {
+        "symbol": income.symbol,
+        "incomeType": income.kind,
+        "income": plain(income.amount),
+        "asset": ASSET,
+        "info": income.kind,
+        "time": income.ts_us // 1000,
+        "tranId": income.id,
+        "tradeId": "",
     }
 
 

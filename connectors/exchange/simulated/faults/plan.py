@@ -149,10 +149,13 @@ class Faults:
         Seed of the chances.
     requests
         Answered requests: (product, ``METHOD path``, status or error code) to how many.
+    strikes
+        What faults have done since the start: (kind, product, ``METHOD path`` or stream) to how often.
     """
 
     seed: int = 0
     requests: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    strikes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _rules: dict[int, _Rule] = field(default_factory=dict)
     _next_id: int = 1
     _rng: random.Random = field(init=False)
@@ -213,6 +216,7 @@ class Faults:
             if wanted not in what or self._rng.random() >= fault.probability:
                 continue
             rule.hits += 1
+            self.strikes[str(kind.__struct_config__.tag), product, what] += 1
             if rule.left is not None:
                 rule.left -= 1
                 if not rule.left:

@@ -69,9 +69,12 @@ class FlowGenerator:
         The rules and the behaviour of the symbol.
     seed
         Seed of the venue.
+    every
+        Of the trades and quotes that there would be, one in so many is made.
     """
 
-    def __init__(self, instrument: Instrument, profile: MarketProfile, seed: int) -> None:
+    def __init__(self, instrument: Instrument, profile: MarketProfile, seed: int, every: int = 1) -> None:
+        self._every = every
         self._instrument = instrument
         self._profile = profile
         self._rng = np.random.default_rng(symbol_seed(seed, instrument.symbol, f"flow-{instrument.product}"))
@@ -92,7 +95,7 @@ class FlowGenerator:
         starts = start_us + np.arange(steps, dtype=np.int64) * STEP_US
         quote_ts = starts + rng.integers(0, _QUOTE_JITTER_MS, steps) * 1000
 
-        rate = self._profile.trades_per_second * _ACTIVITY[self._instrument.product]
+        rate = self._profile.trades_per_second * _ACTIVITY[self._instrument.product] / self._every
         counts = rng.poisson(rate / STEPS_PER_SECOND * path.activity * (0.6 + 0.5 * np.abs(path.surprise)))
         step = np.repeat(np.arange(steps), counts)
         trade_ts = np.sort(starts[step] + rng.integers(_TRADE_FROM_MS, STEP_US // 1000, len(step)) * 1000)
@@ -103,11 +106,11 @@ class FlowGenerator:
         momentum = np.where(lean > 0, drawn < 2 * lean, drawn >= 1 + 2 * lean)
         lots = self._lots(self._profile.trade_notional, 1.3, mid[step], np.zeros(len(step)))
         return FlowBlock(
-            quote_ts=quote_ts,
-            bid=bid,
-            ask=ask,
-            bid_lots=bid_lots,
-            ask_lots=ask_lots,
+            quote_ts=quote_ts[:: self._every],
+            bid=bid[:: self._every],
+            ask=ask[:: self._every],
+            bid_lots=bid_lots[:: self._every],
+            ask_lots=ask_lots[:: self._every],
             trade_ts=trade_ts,
             price=np.where(buyer_maker, bid[step], ask[step]),
             lots=lots,

@@ -54,6 +54,8 @@ class SyntheticMarket:
         Minutes between two settlements of funding.
     products
         Which products there are.
+    every
+        Of the trades, quotes and mark prices that there would be, one in so many is made: a thinner market.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class SyntheticMarket:
         history_minutes: int = 120,
         funding_minutes: int = 480,
         products: Sequence[Product] = PRODUCTS,
+        every: int = 1,
     ) -> None:
+        self._every = every
         self.start_us = now_us // BLOCK_US * BLOCK_US - history_minutes * BLOCK_US
         self._block_us = self.start_us
         self._paths = {s: PathGenerator(s, profile(s), seed) for s in symbols}
-        self._flows = {(p, s): FlowGenerator(instrument(p, s), profile(s), seed) for p in products for s in symbols}
+        self._flows = {(p, s): FlowGenerator(instrument(p, s), profile(s), seed, every) for p in products for s in symbols}
         self.markets: dict[Product, dict[str, SymbolMarket]] = {p: {} for p in products}
         self._update_ids = {p: UpdateIds(random.Random(f"{seed},{p}").randrange(10**9, 10**10)) for p in products if p.futures}
         flows: dict[tuple[Product, str], list[FlowBlock]] = {key: [] for key in self._flows}
@@ -83,7 +87,7 @@ class SyntheticMarket:
             self.markets[product][rules.symbol] = market
             for flow in history:
                 market.tape.extend(flow.trade_ts, flow.price, flow.lots, flow.buyer_maker)
-            queue(market, *live[product, symbol], start_us=self._block_us - BLOCK_US)
+            queue(market, *live[product, symbol], start_us=self._block_us - BLOCK_US, every=every)
             self._catch_up(market, live[product, symbol][0], now_us)
         self._act_us = now_us // SECOND_US * SECOND_US + SECOND_US
         self._traders = self._pair_traders(symbols)
@@ -107,7 +111,7 @@ class SyntheticMarket:
             self._play(self._block_us - 1)
             start_us = self._block_us
             for (product, symbol), (flow, path) in self._next().items():
-                queue(self.markets[product][instrument(product, symbol).symbol], flow, path, start_us=start_us)
+                queue(self.markets[product][instrument(product, symbol).symbol], flow, path, start_us=start_us, every=self._every)
         self._play(now_us)
 
     def _play(self, now_us: int) -> None:
@@ -163,7 +167,7 @@ class SyntheticMarket:
         return traders
 
 
-def queue(market: SymbolMarket, flow: FlowBlock, path: PathBlock, *, start_us: int) -> None:
+def queue(market: SymbolMarket, flow: FlowBlock, path: PathBlock, *, start_us: int, every: int = 1) -> None:
     """Give a market what its makers and takers want in the block that starts at `start_us`."""
     quotes = zip(flow.quote_ts.tolist(), flow.bid.tolist(), flow.ask.tolist(), flow.bid_lots.tolist(), flow.ask_lots.tolist(), strict=True)
     takers = zip(flow.trade_ts.tolist(), flow.lots.tolist(), flow.buyer_maker.tolist(), flow.momentum.tolist(), strict=True)
@@ -176,7 +180,7 @@ def queue(market: SymbolMarket, flow: FlowBlock, path: PathBlock, *, start_us: i
         indexes = np.maximum(np.rint(index / tick), 1).astype(np.int64).tolist()
         rates = [round(funding_rate(p) * 10**RATE_SCALE) for p in path.premium.tolist()]
         rows = zip(marks, indexes, rates, strict=True)
-        events += [(start_us + (second + 1) * SECOND_US - 1000, MARK, *row) for second, row in enumerate(rows)]
+        events += [(start_us + (second + 1) * SECOND_US - 1000, MARK, *row) for second, row in enumerate(rows) if second % every == 0]
     events.sort(key=lambda event: event[:2])
     market.pending, market.cursor = events, 0
 

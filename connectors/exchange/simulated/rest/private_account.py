@@ -114,15 +114,13 @@ class AccountApi:
         return [{**self._position(p), "leverage": str(p.leverage), "marginType": p.margin_type.value} for p in positions]
 
     async def income(self, params: Params) -> Any:
-        """Return the account's history, oldest first."""
+        """Return the account's history, oldest first, page by page where a time or a page is named, else the newest rows."""
         symbol, kind, limit = params.optional("symbol"), params.optional("incomeType"), params.limit(100, 1000)
-        start, end = params.integer("startTime"), params.integer("endTime")
+        start, end, page = params.integer("startTime"), params.integer("endTime"), params.integer("page", least=1)
         rows = within(self._venue.ledger.history, start, end, lambda i: i.ts_us)
         found = [i for i in rows if symbol in (None, i.symbol) and kind in (None, i.kind)]
-        return [
-            {"symbol": i.symbol, "incomeType": i.kind, "income": frames.plain(i.amount), "asset": ASSET, "time": i.ts_us // 1000}
-            for i in (found[:limit] if start is not None else found[-limit:])
-        ]
+        first = ((page or 1) - 1) * limit
+        return [account_frames.income_row(i) for i in (found[-limit:] if start is None and page is None else found[first : first + limit])]
 
     async def commission_rate(self, params: Params) -> Any:
         """Return the fees."""

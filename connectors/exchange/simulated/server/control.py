@@ -2,12 +2,15 @@
 
 ``POST /faults`` takes one fault, for example ``{"kind": "respond", "status": 429, "count": 3}`` or
 ``{"kind": "drop_frame", "stream": "@depth", "probability": 0.01}``, and answers ``{"id": 1}``; ``GET /faults`` lists what is in force and
-how often it has struck, ``DELETE /faults/1`` and ``DELETE /faults`` take out one or all; ``GET /requests`` counts what was answered.
+how often it has struck, ``DELETE /faults/1`` and ``DELETE /faults`` take out one or all; ``GET /requests`` counts what was answered,
+``GET /strikes`` what the faults have done since the start.
+``POST /transfers`` takes ``{"amount": "250"}`` and pays it into the futures account, or out of it where it is negative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -17,6 +20,12 @@ from connectors.exchange.simulated.faults.plan import DropSockets, Fault, Faults
 from connectors.exchange.simulated.market.instruments import Product
 from connectors.exchange.simulated.server.hub import Hub
 from connectors.exchange.simulated.server.site import Site
+from connectors.exchange.simulated.venue.futures import FuturesVenue
+from quantum.errors import VenueError
+
+
+class _Transfer(msgspec.Struct, forbid_unknown_fields=True):
+    amount: Decimal
 
 
 class Control:
@@ -30,9 +39,12 @@ class Control:
         By product.
     clock
         Returns the time, microseconds.
+    futures
+        The futures account, where there is one.
     """
 
-    def __init__(self, faults: Faults, hubs: Mapping[Product, Hub], clock: Callable[[], int]) -> None:
+    def __init__(self, faults: Faults, hubs: Mapping[Product, Hub], clock: Callable[[], int], futures: FuturesVenue | None) -> None:
+        self._futures = futures
         self._faults = faults
         self._hubs = hubs
         self._clock = clock
@@ -42,6 +54,8 @@ class Control:
         app.router.add_delete("/faults", self._clear)
         app.router.add_delete(r"/faults/{number:\d+}", self._remove)
         app.router.add_get("/requests", self._requests)
+        app.router.add_get("/strikes", self._strikes)
+        app.router.add_post("/transfers", self._transfer)
         self.site = Site(app)
 
     async def _list(self, _: web.Request) -> web.Response:
@@ -66,6 +80,23 @@ class Control:
     async def _remove(self, request: web.Request) -> web.Response:
         found = self._faults.remove(int(request.match_info["number"]))
         return _json({}, 200 if found else 404)
+
+    async def _strikes(self, _: web.Request) -> web.Response:
+        rows = [
+            {"kind": kind, "product": product, "what": what, "count": count}
+            for (kind, product, what), count in sorted(self._faults.strikes.items())
+        ]
+        return _json(rows)
+
+    async def _transfer(self, request: web.Request) -> web.Response:
+        if self._futures is None:
+            return _json({"error": "no futures account"}, 404)
+        try:
+            amount = msgspec.json.decode(await request.read(), type=_Transfer).amount
+            self._futures.transferred(amount)
+        except (msgspec.DecodeError, VenueError) as error:
+            return _json({"error": str(error)}, 400)
+        return _json({"amount": amount})
 
     async def _requests(self, _: web.Request) -> web.Response:
         rows = [

@@ -136,7 +136,7 @@ class VenueServer(_Server):
         Symbols, for example ``("BTCUSDT", "ETHUSDT")``.
     seed
         Seed of the markets.
-    history_minutes, funding_minutes, products
+    history_minutes, funding_minutes, products, every
         See :class:`~connectors.exchange.simulated.market.synthetic.SyntheticMarket`.
     account
         The paper account.
@@ -159,6 +159,7 @@ class VenueServer(_Server):
         account: AccountSettings | None = None,
         speed: float = 1.0,
         orders_per_minute: int = ORDERS_PER_MINUTE,
+        every: int = 1,
         control: bool = False,
     ) -> None:
         super().__init__()
@@ -171,6 +172,7 @@ class VenueServer(_Server):
             history_minutes=history_minutes,
             funding_minutes=funding_minutes,
             products=products,
+            every=every,
         )
         self.faults = Faults(seed)
         self.venues: dict[Product, SimulatedVenue] = {}
@@ -187,7 +189,8 @@ class VenueServer(_Server):
             if product in self.venues:
                 self.venues[product].publish_to(hub.publish)
         if control:
-            self.control = Control(self.faults, self.hubs, wall_clock_us)
+            futures = self.venues.get(Product.USDM)
+            self.control = Control(self.faults, self.hubs, wall_clock_us, futures if isinstance(futures, FuturesVenue) else None)
 
     def _account(self, product: Product, market: BookMarket, rules: Mapping[str, Instrument]) -> list[Endpoint]:
         """Open the account of a product that has one; return its endpoints."""

@@ -9,6 +9,7 @@ from connectors.exchange.simulated.account.followed import FollowedMarket, Numbe
 from connectors.exchange.simulated.account.ledger import Ledger, Rates
 from connectors.exchange.simulated.account.margin import MarginAccounting
 from connectors.exchange.simulated.account.orders import Event, Side, WorkingType
+from connectors.exchange.simulated.account.refusal import refusal
 from connectors.exchange.simulated.account.store import OrderStore
 from connectors.exchange.simulated.dialect import account_frames
 from connectors.exchange.simulated.dialect.frames import Json
@@ -45,7 +46,7 @@ class FuturesVenue(SimulatedVenue):
         latency: float = DEFAULT_LATENCY_SECONDS,
         first_order_id: int = 1,
     ) -> None:
-        self.ledger = Ledger(balance, instruments, rates or Rates())
+        self.ledger = Ledger(balance, instruments, rates or Rates(), first_order_id)
         store = OrderStore(first_order_id)
         self.margin = MarginAccounting(self.ledger, store, market.mark)
         super().__init__(market, instruments, store, self.margin, self._frame, clock=clock, latency=latency)
@@ -64,6 +65,13 @@ class FuturesVenue(SimulatedVenue):
         """Pay or receive funding."""
         with self._acting():
             self.margin.settle_funding(self.matching, symbol, rate, ts_us)
+
+    def transferred(self, amount: Decimal) -> None:
+        """Deposit money, or withdraw it where the amount is negative; raises VenueError where it is not there (-2019)."""
+        if -amount > self.margin.available():
+            raise refusal(-2019)
+        with self._acting():
+            self.margin.transfer(self.matching, amount, self.clock())
 
     def tell_setting(self, symbol: str, leverage: int) -> None:
         """Tell the user stream that a leverage was set."""

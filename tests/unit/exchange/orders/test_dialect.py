@@ -8,22 +8,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.exchange.orders import dialect
+from connectors.exchange.orders import dialect, user_events
 from connectors.exchange.orders.events import FillSeen, OrderSeen
 from connectors.exchange.venues import SPOT, USDM
-from schemas.common import Liquidity, OrderStatus, OrderType, TimeInForce
+from schemas.common import Liquidity, OrderStatus, OrderType, TimeInForce, TransferKind
 from tests.unit.exchange.orders.commands import command
 
 FUTURES_FILL = """{"e":"ORDER_TRADE_UPDATE","E":1568879465651,"T":1568879465650,"o":{"s":"BTCUSDT","c":"c1",
 "S":"BUY","o":"MARKET","f":"GTC",
 "q":"3","p":"0","ap":"100","sp":"0","x":"TRADE","X":"PARTIALLY_FILLED","i":8886774,"l":"1","z":"1","L":"100.5","N":"USDT","n":"0.04",
-"T":1568879465651,"t":42,"b":"0","a":"0","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"MARKET","ps":"BOTH","cp":false,"rp":"0"}}"""
+"T":1568879465651,"t":42,"b":"0","a":"0","m":false,"R":false,"wt":"CONTRACT_PRICE","ot":"MARKET","ps":"BOTH","cp":false,"rp":"0.5"}}"""
 SPOT_CANCEL = """{"e":"executionReport","E":1499405658658,"s":"ETHBTC","c":"cancel-id","S":"BUY","o":"LIMIT","f":"GTC","q":"1","p":"0.1",
 "C":"c1","x":"CANCELED","X":"CANCELED","r":"NONE","i":4293153,"l":"0","z":"0.4","L":"0","n":"0","N":null,"T":1499405658657,"t":-1,"m":false}"""
 
 
 def test_a_fill_of_the_futures_stream() -> None:
-    event = dialect.user_event(FUTURES_FILL)
+    event = user_events.user_event(FUTURES_FILL)
     fill, state = event.news
     assert isinstance(fill, FillSeen)
     assert isinstance(state, OrderSeen)
@@ -31,23 +31,49 @@ def test_a_fill_of_the_futures_stream() -> None:
     assert (fill.trade_id, fill.quantity, fill.price, fill.commission, fill.commission_asset) == (
         "42", Decimal(1), Decimal("100.5"), Decimal("0.04"), "USDT"
     )  # fmt: skip
-    assert (fill.liquidity, fill.event_ts) == (Liquidity.TAKER, 1_568_879_465_651_000)
+    assert (fill.liquidity, fill.event_ts, fill.realised) == (Liquidity.TAKER, 1_568_879_465_651_000, Decimal("0.5"))
     assert (state.status, state.executed, state.venue_order_id) == (OrderStatus.PARTIALLY_FILLED, Decimal(1), "8886774")
 
 
+@pytest.mark.parametrize(("reason", "moved"), [("ORDER", 0), ("FUNDING_FEE", 1_564_745_798_938_000), ("DEPOSIT", 1_564_745_798_938_000)])
+def test_the_stream_tells_when_money_moved_other_than_by_an_order(reason: str, moved: int) -> None:
+    text = (
+        '{"e":"ACCOUNT_UPDATE","E":1564745798939,"T":1564745798938,"a":{"m":"%s",'
+        '"B":[{"a":"USDT","wb":"122624.12345678","cw":"100.12345678","bc":"50.12345678"}],"P":[]}}'
+    )
+    assert user_events.user_event(text % reason) == user_events.UserEvent(money=True, moved_ts=moved)
+
+
+def test_rows_of_the_accounts_history() -> None:
+    rows = msgspec.json.decode(
+        b"""[{"symbol":"","incomeType":"TRANSFER","income":"-0.37500000","asset":"USDT","info":"TRANSFER","time":1570608000000,
+        "tranId":9689322392,"tradeId":""},{"symbol":"BTCUSDT","incomeType":"COMMISSION","income":"-0.01000000","asset":"USDT",
+        "info":"COMMISSION","time":1570636800000,"tranId":9689322393,"tradeId":"2059192"},{"symbol":"BTCUSDT","incomeType":"FUNDING_FEE",
+        "income":"0.00134317","asset":"USDT","info":"FUNDING_FEE","time":1570636800001,"tranId":9689322394,"tradeId":""},{"symbol":"",
+        "incomeType":"REFERRAL_KICKBACK","income":"1","asset":"USDT","info":"","time":1570636800002,"tranId":1,"tradeId":""}]""",
+        type=list[dialect.IncomeAnswer],
+    )
+    assert [seen and (seen.kind, seen.symbol, seen.amount, seen.transfer_id) for seen in map(dialect.transfer, rows)] == [
+        (TransferKind.TRANSFER, "", Decimal("-0.375"), "9689322392"),
+        None,
+        (TransferKind.FUNDING, "BTCUSDT", Decimal("0.00134317"), "9689322394"),
+        (TransferKind.OTHER, "", Decimal(1), "1"),
+    ]
+
+
 def test_a_cancellation_of_the_spot_stream_is_of_the_order_not_of_itself() -> None:
-    event = dialect.user_event(SPOT_CANCEL)
+    event = user_events.user_event(SPOT_CANCEL)
     (state,) = event.news
     assert isinstance(state, OrderSeen)
     assert (event.client_order_id, state.status, state.executed) == ("c1", OrderStatus.CANCELLED, Decimal("0.4"))
 
 
 def test_other_events() -> None:
-    assert dialect.user_event('{"e":"listenKeyExpired","E":1}').expired
-    assert dialect.user_event('{"e":"ACCOUNT_UPDATE","E":1,"a":{}}').money
-    assert dialect.user_event('{"e":"SOMETHING_NEW"}') == dialect.UserEvent()
+    assert user_events.user_event('{"e":"listenKeyExpired","E":1}').expired
+    assert user_events.user_event('{"e":"ACCOUNT_UPDATE","E":1,"a":{}}').money
+    assert user_events.user_event('{"e":"SOMETHING_NEW"}') == user_events.UserEvent()
     with pytest.raises(msgspec.DecodeError):
-        dialect.user_event('{"e":"ORDER_TRADE_UPDATE","o":{"s":1}}')
+        user_events.user_event('{"e":"ORDER_TRADE_UPDATE","o":{"s":1}}')
 
 
 def test_orders_of_rest() -> None:
@@ -125,7 +151,7 @@ ALGO_UPDATE = """{"e":"ALGO_UPDATE","T":1750515742297,"E":1750515742303,"o":{"ca
     ],
 )
 def test_an_order_that_waits_is_told_of_by_its_own_event(said: str, made: str, status: OrderStatus | None) -> None:
-    event = dialect.user_event(ALGO_UPDATE % (said, made))
+    event = user_events.user_event(ALGO_UPDATE % (said, made))
     assert (event.client_order_id, event.symbol) == ("c1", "BNBUSDT")
     assert [(n.venue_order_id, n.status, n.event_ts) for n in event.news if isinstance(n, OrderSeen)] == (
         [] if status is None else [(made or "algo-2148719", status, 1_750_515_742_297_000)]

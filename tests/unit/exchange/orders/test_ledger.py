@@ -12,6 +12,7 @@ from connectors.exchange.orders.events import FillSeen, OrderSeen, Refused
 from connectors.exchange.orders.ledger import Ledger, Result
 from quantum.trace import CAUSATION, TRACEPARENT
 from schemas.common import OrderStatus
+from schemas.execution.records import ExecutionResult
 from tests.unit.exchange.orders.commands import TRACE, command, filled, state
 
 
@@ -21,7 +22,7 @@ def ledger_with_order() -> Ledger:
     return ledger
 
 
-def said(results: list[Result]) -> list[str]:
+def said(results: list[Result[ExecutionResult]]) -> list[str]:
     return [result.record.event_id for result in results]
 
 
@@ -100,7 +101,7 @@ STATES = [state(OrderStatus.ACCEPTED), state(OrderStatus.PARTIALLY_FILLED, 1), s
 )
 def test_whatever_the_order_and_the_restarts_every_fill_is_said_once(events: list[FillSeen | OrderSeen], restart_at: int) -> None:
     ledger = ledger_with_order()
-    results: list[Result] = []
+    results: list[Result[ExecutionResult]] = []
     for number, event in enumerate(events):
         if number == restart_at:  # killed, and the successor reads what was said
             ledger = Ledger()

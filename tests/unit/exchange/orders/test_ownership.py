@@ -17,6 +17,7 @@ from connectors.exchange.orders.ledger import Ledger, Result
 from connectors.exchange.orders.speaker import Speaker
 from connectors.exchange.venues import USDM
 from schemas.common import Liquidity, OrderStatus
+from schemas.execution.records import ExecutionResult
 from tests.unit.exchange.orders.commands import command
 
 NOWHERE = VenueSettings(usdm_url="http://127.0.0.1:9", timeout_s=1.0)
@@ -44,7 +45,7 @@ class Results:
     def __init__(self) -> None:
         self.sent: list[str] = []
 
-    def add(self, _partition: int, result: Any) -> None:
+    def add(self, result: Any) -> None:
         """Keep a record's id."""
         self.sent.append(result.record.event_id)
 
@@ -62,12 +63,12 @@ def test_nothing_is_said_of_orders_that_may_be_anothers() -> None:
     group, ledger = Group(), Ledger()
     results: Any = Results()
     fills: list[int] = []
-    speaker = Speaker(group, ledger, results, lambda: fills.append(1))
+    speaker = Speaker(group, results, lambda: fills.append(1))
     for partition, name in enumerate(("mine", "lost")):
         ledger.expect(command(name), {}, partition)
         group.mine.add(partition)
 
-    def accepted(name: str) -> list[Result]:
+    def accepted(name: str) -> list[Result[ExecutionResult]]:
         seen = OrderSeen(client_order_id=name, venue_order_id=name, status=OrderStatus.ACCEPTED, executed=Decimal(0), event_ts=1)
         return ledger.seen(seen, name)
 

@@ -120,3 +120,16 @@ def test_money_is_conserved_to_the_last_digit(moves: list[tuple[str, int, int]],
     price = D(2600)
     equity = ledger.wallet + ledger.position(ETH).unrealised(price)
     assert abs(equity - (ledger.deposited + cash + held * price)) < D("1e-6")
+
+
+def test_every_entry_of_the_history_has_an_id_and_deposits_are_no_profit() -> None:
+    ledger = Ledger(D(1_000), INSTRUMENTS, first_id=70)
+    ledger.fill(ETH, D(1), D(2_000), D("0.0004"), 1)
+    ledger.transfer(D("250.5"), 2)
+    ledger.settle_funding(ETH, D("0.0001"), D(2_000), 3)
+    ledger.transfer(D(-50), 4)
+    assert [(i.id, i.kind, i.amount) for i in ledger.history] == [
+        (70, "COMMISSION", D("-0.8")), (71, "TRANSFER", D("250.5")), (72, "FUNDING_FEE", D("-0.2")), (73, "TRANSFER", D(-50)),
+    ]  # fmt: skip
+    assert ledger.wallet == ledger.deposited + ledger.realised - ledger.fees + ledger.funding == D("1199.5")
+    assert ledger.deposited == D("1200.5")
