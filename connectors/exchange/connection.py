@@ -5,8 +5,9 @@ The order of a symbol's frames is what downstream builds on, so a connection goe
 1. connect, subscribe, and keep what comes in a buffer for each symbol;
 2. fetch by REST the trades since the newest one known (at the first start: the newest N), which may overlap the buffer;
 3. send the fetched trades, then the buffer, then everything as it comes;
-4. read every depth frame that is sent as the market stage will, and have a snapshot sent where its book wants one;
-5. once a second say by a heartbeat that everything before that second has been sent. There is none while a symbol is
+4. where trade ids show that the stream has left some out, go through 2 and 3 again for that symbol;
+5. read every depth frame that is sent as the market stage will, and have a snapshot sent where its book wants one;
+6. once a second say by a heartbeat that everything before that second has been sent. There is none while a symbol is
    buffered or the connection is silent, so nobody closes a bar that a gap still has to fill.
 """
 
@@ -23,12 +24,12 @@ import aiohttp
 from connectors.exchange.book.keeper import BookKeeper
 from connectors.exchange.clock import SECOND
 from connectors.exchange.dialects import book_rules
-from connectors.exchange.errors import ConnectionLostError, VenueAwayError
+from connectors.exchange.errors import VENUE_IS_AWAY, ConnectionLostError, VenueAwayError
 from connectors.exchange.frames import MILLISECOND, FrameSink
 from connectors.exchange.health.pace import Pace
 from connectors.exchange.health.symbol import Lifeline
 from connectors.exchange.health.venue import VenueHealth
-from connectors.exchange.link import Link
+from connectors.exchange.link import Link, RestTrade
 from connectors.exchange.settings import FeedSettings
 from connectors.exchange.venues import Channel
 from quantum import clock
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 10.0
 SEND_TIMEOUT_S = 10.0
 MOST_BUFFERED = 200_000
+#: How long the frames of a symbol wait for trades that its stream has left out; then they go on, and the gap stays reported.
+REFILL_S = 5.0
 
 
 class Connection:
@@ -85,6 +88,7 @@ class Connection:
         self._known = known
         self._health = health
         self._ready: set[str] = set()
+        self._gaps: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self._pace = Pace(time.monotonic())
         self._pinged: dict[bytes, float] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -119,6 +123,7 @@ class Connection:
             asyncio.create_task(self._read(socket, line), name="read"),
             asyncio.create_task(self._ping(socket), name="pings"),
             asyncio.create_task(self._catch_up(), name="catch up"),
+            asyncio.create_task(self._fill_gaps(), name="gaps"),
             asyncio.create_task(self._heartbeats(), name="heartbeats"),
             asyncio.create_task(self.keeper.run(), name="books"),
             asyncio.create_task(self._keep_alive(), name="keep alive"),
@@ -151,7 +156,9 @@ class Connection:
             frame = self.reader.read(message.data, clock.now_us())
             if frame is None:
                 continue
-            self._health.received(frame, now, self.reader.offset_us, self.reader.last_trade.get(frame.symbol))
+            before = self._health.received(frame, now, self.reader.offset_us, self.reader.last_trade.get(frame.symbol))
+            if before is not None and frame.symbol in self._ready:
+                self._hold(frame.symbol, before)
             if frame.symbol in self._ready:
                 self._send(frame)
             else:
@@ -205,21 +212,45 @@ class Connection:
             )
         buffer.append(frame)
 
+    def _hold(self, symbol: str, before: int) -> None:
+        """Keep a symbol's frames until the trades after one are fetched."""
+        self._ready.discard(symbol)
+        self._buffers[symbol] = []
+        self._known[symbol] = before  # where this connection ends before they are, the next one fetches them
+        self._gaps.put_nowait((symbol, before))
+
     async def _catch_up(self) -> None:
         for symbol in self._symbols:
             after = self._known.get(symbol)
             most = self._settings.backfill if after is None else self._settings.gap_fill
             trades = await self._link.trades_since(symbol, after, most)
-            received = clock.now_us()
-            for trade in trades:
-                self._send(self.reader.frame(symbol, Channel.TRADE, FrameKind.REST, trade.time_ms * MILLISECOND, received, trade.text))
-            if trades:
-                self.reader.note_trade(symbol, trades[-1].mark)
-            for frame in self._buffers.pop(symbol):
-                self._send(frame)
-            self._ready.add(symbol)
+            self._release(symbol, trades)
             self._health.caught_up(symbol, time.monotonic(), after, [trade.mark for trade in trades])
-            log.info("%s %s: %d trades by REST", self._name, symbol, len(trades))
+
+    async def _fill_gaps(self) -> None:
+        while True:
+            symbol, after = await self._gaps.get()
+            try:
+                async with asyncio.timeout(REFILL_S):
+                    trades = await self._link.trades_since(symbol, after, self._settings.gap_fill)
+            except (*VENUE_IS_AWAY, TimeoutError) as error:
+                log.warning("%s %s: trades after %d stay missing: %r", self._name, symbol, after, error)
+                self._release(symbol, [])
+            else:
+                self._release(symbol, trades)
+                self._health.caught_up(symbol, time.monotonic(), after, [trade.mark for trade in trades])
+
+    def _release(self, symbol: str, trades: Sequence[RestTrade]) -> None:
+        """Send trades that were fetched, then what came of the symbol meanwhile; from now on its frames go as they come."""
+        received = clock.now_us()
+        for trade in trades:
+            self._send(self.reader.frame(symbol, Channel.TRADE, FrameKind.REST, trade.time_ms * MILLISECOND, received, trade.text))
+        if trades:
+            self.reader.note_trade(symbol, trades[-1].mark)
+        for frame in self._buffers.pop(symbol):
+            self._send(frame)
+        self._ready.add(symbol)
+        log.info("%s %s: %d trades by REST", self._name, symbol, len(trades))
 
     async def _heal(self, symbol: str) -> None:
         """Have a snapshot of a book sent: by REST, or by the stream where the venue does it so."""

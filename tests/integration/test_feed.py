@@ -142,6 +142,29 @@ async def test_dropped_connections_leave_no_gap(venue: VenueProcess) -> None:
         assert last.resyncs == len({book.session for book in books}) - 1, "a book was thrown away without a new connection"
 
 
+async def test_trades_that_a_stream_leaves_out_are_fetched(venue: VenueProcess) -> None:
+    sink = Sink()
+
+    def spoil() -> None:
+        venue.fault(kind="drop_frame", stream="@trade", probability=0.2, seconds=3)
+
+    await follow(venue, sink, FeedSettings(backfill=10), spoil, seconds=6.0)
+    assert len({(frame.venue, frame.session) for frame in sink.frames if frame.channel == "heartbeat"}) == 2, "a connection was lost"
+    fetched = 0
+    for frames in sink.by_key("trade").values():
+        ids = {trade_id(frame) for frame in frames}
+        assert ids == set(range(min(ids), max(ids) + 1))
+        streamed = [number for number, frame in enumerate(frames) if frame.kind is FrameKind.STREAM]
+        fetched += sum(frame.kind is FrameKind.REST for frame in frames[streamed[0] :])
+    assert fetched > 5
+    vouched: dict[tuple[str, str], int] = {}
+    for frame in sink.frames:
+        if frame.channel == "heartbeat":
+            vouched[frame.venue, frame.symbol] = frame.event_ts
+        elif frame.channel == "trade" and frame.kind is FrameKind.STREAM:
+            assert frame.event_ts >= vouched.get((frame.venue, frame.symbol), 0), "it was said that all trades before had been sent"
+
+
 async def test_books_survive_lost_doubled_and_swapped_frames(venue: VenueProcess) -> None:
     """Every book is thrown away for its gaps and comes back; where it is live, its best prices are the venue's own."""
     sink = Sink()

@@ -87,11 +87,11 @@ class SymbolFeed:
         pace.saw(now, settings.stale_s)
         self._any = True
 
-    def traded(self, newest: int) -> bool:
-        """Take the id of the newest trade of the stream, of trades that count up; return whether some before it are missing."""
+    def traded(self, newest: int) -> int | None:
+        """Take the id of the newest trade of the stream, of trades that count up; return the one after which some are missing."""
         before = self._last_trade
         self._last_trade = newest if before is None else max(newest, before)
-        return before is not None and newest > before + 1
+        return before if before is not None and newest > before + 1 else None
 
     def book(self, live: bool, now: float) -> None:
         """Take whether the order book is known after a change of it."""

@@ -101,8 +101,8 @@ class VenueHealth:
         if known is not None and trades[0] > known + 1:
             self._gap(symbol, feed, "trade", "trades could not be fetched", now)
 
-    def received(self, frame: ExchangeFrame, now: float, offset_us: int, newest_trade: int | None) -> None:
-        """Take a frame when it is received; only the stream's count.
+    def received(self, frame: ExchangeFrame, now: float, offset_us: int, newest_trade: int | None) -> int | None:
+        """Take a frame when it is received; only the stream's count. Return the id of the trade after which some are missing, if any are.
 
         Parameters
         ----------
@@ -117,7 +117,7 @@ class VenueHealth:
         """
         feed = self._symbols.get(frame.symbol)
         if feed is None or frame.kind is not FrameKind.STREAM:
-            return  # not asked for, or fetched: that says nothing of the stream
+            return None  # not asked for, or fetched: that says nothing of the stream
         feed.saw(frame.channel, now, self._settings)
         delay_us = frame.ingest_ts + offset_us - frame.event_ts
         if delay_us:  # it is 0 where the venue does not say when it happened
@@ -126,8 +126,12 @@ class VenueHealth:
                 self._observers[frame.channel] = metrics.DELAY.labels(self._venue, frame.channel).observe
             self.delays[frame.channel].add(now, delay_us / 1e6)
             self._observers[frame.channel](max(0.0, delay_us / 1e6))
-        if frame.channel == Channel.TRADE and self._counts_trades and newest_trade is not None and feed.traded(newest_trade):
+        if frame.channel != Channel.TRADE or not self._counts_trades or newest_trade is None:
+            return None
+        before = feed.traded(newest_trade)
+        if before is not None:
             self._gap(frame.symbol, feed, "trade", "trades are missing", now)
+        return before
 
     def book(self, symbol: str, lost: str, *, live: bool, now: float) -> None:
         """Take whether a book is known after a frame of it, and why it was thrown away where it was just then."""
