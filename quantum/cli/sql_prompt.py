@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -152,6 +153,7 @@ class Prompt:
     def loop(self) -> None:
         r"""Read and run until ``\q`` or the end of the input."""
         click.echo(r"ClickHouse SQL. \d lists the tables, \? helps, \q leaves.", err=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started it in the background had it ignored
         while True:
             try:
                 text = self._session.prompt().strip()

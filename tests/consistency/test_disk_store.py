@@ -128,6 +128,7 @@ def test_a_restore_that_is_cut_short_goes_on_from_there(bootstrap: str, prefix: 
     store.close()
 
 
+@pytest.mark.campaign
 def test_the_folder_follows_while_epochs_commit(bootstrap: str, prefix: str, tmp_path: Path) -> None:
     broker.create_topics(bootstrap, f"{prefix}-in", f"{prefix}-out")
     worker = WorkerProcess(0, environment(bootstrap, prefix, tmp_path), tmp_path / "worker.log")

@@ -30,6 +30,8 @@ CAMPAIGNS = {
     "one identity twice": (replace(_SHORT, twins=1), 36_000),
     "a rolling restart, without waiting for sessions": (replace(_SHORT, restarts=1, session_s=30.0), 36_000),
 }
+QUICK = ("every step of the commit, a zombie, a worker more and less", "the broker killed")
+"""Those that every run of the tests has time for."""
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +46,14 @@ def campaign(name: str, scenario: Scenario, records: int, server: Server, folder
     return Campaign(name, scenario, server, folder / "workers", records=records, rate=_RATE, seed=1).run()
 
 
-@pytest.mark.parametrize("name", CAMPAIGNS)
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.campaign) for name in CAMPAIGNS])
 def test_promises_are_kept(name: str, server: Server, tmp_path: Path) -> None:
     scenario, records = CAMPAIGNS[name]
     result = campaign(name, scenario, records, server, tmp_path)
     assert result.broken == [], result
 
 
+@pytest.mark.campaign
 def test_without_transactions_the_same_kills_are_noticed(server: Server, tmp_path: Path) -> None:
     careless = replace(_SHORT, workers=1, kills=6, points=("produced",) * 3, environment={"CARELESS": "1"}, must_fail=True)
     result = campaign("control", careless, 39_000, server, tmp_path)

@@ -58,6 +58,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, 
             target.down()
 
 
+@pytest.mark.campaign
 def test_a_platform_is_made_again_and_goes_on(homes: tuple[Platform, Platform], tmp_path: Path) -> None:
     source, target = homes
     folder, env, made = tmp_path / "backup", tmp_path / "source.env", tmp_path / ".env"

@@ -63,10 +63,10 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def test_frames_become_closed_trades_though_workers_are_killed_and_every_decision_can_be_taken_again(home: Path) -> None:
     summary_file = home.parent / "summary.json"
-    process = start_demo(home, "--seconds", "65", "--keep-up", "--summary", str(summary_file))
+    process = start_demo(home, "--seconds", "60", "--keep-up", "--summary", str(summary_file))
     try:
         first = until(lambda: worker_pid(home, "features-0"), 120)
-        time.sleep(25)
+        time.sleep(20)
         for name in KILLED:
             assert kill(home, name)
             time.sleep(4)

@@ -198,6 +198,7 @@ def check_that_each_is_there_once(bench: Bench, names: set[str]) -> None:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.campaign
 def test_two_gateways_killed_stopped_and_lied_to(bench: Bench, unique: str) -> None:
     """The second takes over from one that is dead or asleep; one that wakes up with an order in hand neither sends nor says anything."""
     randomly = random.Random(unique)

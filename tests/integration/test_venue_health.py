@@ -127,6 +127,7 @@ def platform(stack: RunningStack, unique: str, tmp_path: Path) -> Iterator[Platf
 
 
 @pytest.mark.stack
+@pytest.mark.campaign
 async def test_entries_stop_for_what_suffers_and_begin_again(venue: VenueProcess, platform: Platform) -> None:
     stale_btc, stale_eth = f"FEED_STALE:{BTC}", f"FEED_STALE:{ETH}"
     await platform.decides(BTC, stale_btc)
