@@ -17,6 +17,7 @@ from tests.bench.codec import codec
 from tests.bench.figure import Figure
 from tests.bench.history import history
 from tests.bench.latency import latency
+from tests.bench.load import load
 from tests.bench.local_stack import stack
 from tests.bench.pipeline import pipeline
 from tests.bench.queries import queries
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     "avro": avro,
     "latency": latency,
     "pipeline": pipeline,
+    "load": load,
 }
 
 
