@@ -43,6 +43,8 @@ SEND_TIMEOUT_S = 10.0
 MOST_BUFFERED = 200_000
 #: How long the frames of a symbol wait for trades that its stream has left out; then they go on, and the gap stays reported.
 REFILL_S = 5.0
+#: Least time between two fetches of such trades of a symbol: snapshots of books need the venue's request weight as well.
+REFILL_EVERY_S = 2.0
 
 
 class Connection:
@@ -89,6 +91,8 @@ class Connection:
         self._health = health
         self._ready: set[str] = set()
         self._gaps: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+        self._missing: dict[str, int] = {}
+        self._refilled: dict[str, float] = {}
         self._pace = Pace(time.monotonic())
         self._pinged: dict[bytes, float] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
@@ -143,6 +147,8 @@ class Connection:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             self._known.update((symbol, last) for symbol, last in self.reader.last_trade.items() if symbol in self._ready)
+            self._known.update(self._missing)
+            self._missing.clear()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse, line: Lifeline) -> None:
         while True:
@@ -158,7 +164,7 @@ class Connection:
                 continue
             before = self._health.received(frame, now, self.reader.offset_us, self.reader.last_trade.get(frame.symbol))
             if before is not None and frame.symbol in self._ready:
-                self._hold(frame.symbol, before)
+                self._miss(frame.symbol, before)
             if frame.symbol in self._ready:
                 self._send(frame)
             else:
@@ -212,8 +218,22 @@ class Connection:
             )
         buffer.append(frame)
 
-    def _hold(self, symbol: str, before: int) -> None:
-        """Keep a symbol's frames until the trades after one are fetched."""
+    def _miss(self, symbol: str, before: int) -> None:
+        """Have the trades after one fetched: at once, or, where that was done just now, together with what is missed until then."""
+        if symbol not in self._missing:
+            self._missing[symbol] = before
+            rest = self._refilled.get(symbol, 0.0) + REFILL_EVERY_S - time.monotonic()
+            if rest <= 0:
+                self._hold(symbol)
+            else:
+                asyncio.get_running_loop().call_later(rest, self._hold, symbol)
+
+    def _hold(self, symbol: str) -> None:
+        """Keep a symbol's frames until the trades that it misses are fetched."""
+        before = self._missing.pop(symbol, None)
+        if before is None:
+            return  # the connection has ended
+        self._refilled[symbol] = time.monotonic()
         self._ready.discard(symbol)
         self._buffers[symbol] = []
         self._known[symbol] = before  # where this connection ends before they are, the next one fetches them
