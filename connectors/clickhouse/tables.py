@@ -14,6 +14,7 @@ One table a topic; its columns are the record's fields in their order, then wher
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,7 +32,7 @@ _LEADING = ("symbol", "account", "component", "model", "venue")
 
 
 @dataclass(frozen=True, slots=True)
-class TopicTable:
+class TopicTable(ABC):
     """One topic and the table that keeps it.
 
     Attributes
@@ -77,9 +78,9 @@ class TopicTable:
         return f"{self.topic}.dlq"
 
     @property
+    @abstractmethod
     def columns(self) -> tuple[Column, ...]:
         """Columns that its rows are stored with."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

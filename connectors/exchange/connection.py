@@ -242,23 +242,23 @@ class Connection:
     async def _catch_up(self) -> None:
         for symbol in self._symbols:
             after = self._known.get(symbol)
-            most = self._settings.backfill if after is None else self._settings.gap_fill
-            trades = await self._link.trades_since(symbol, after, most)
-            self._release(symbol, trades)
-            self._health.caught_up(symbol, time.monotonic(), after, [trade.mark for trade in trades])
+            await self._fetch(symbol, after, self._settings.backfill if after is None else self._settings.gap_fill)
 
     async def _fill_gaps(self) -> None:
         while True:
             symbol, after = await self._gaps.get()
             try:
                 async with asyncio.timeout(REFILL_S):
-                    trades = await self._link.trades_since(symbol, after, self._settings.gap_fill)
+                    await self._fetch(symbol, after, self._settings.gap_fill)
             except (*VENUE_IS_AWAY, TimeoutError) as error:
                 log.warning("%s %s: trades after %d stay missing: %r", self._name, symbol, after, error)
                 self._release(symbol, [])
-            else:
-                self._release(symbol, trades)
-                self._health.caught_up(symbol, time.monotonic(), after, [trade.mark for trade in trades])
+
+    async def _fetch(self, symbol: str, after: int | None, most: int) -> None:
+        """Fetch a symbol's trades after one and let its frames go."""
+        trades = await self._link.trades_since(symbol, after, most)
+        self._release(symbol, trades)
+        self._health.caught_up(symbol, time.monotonic(), after, [trade.mark for trade in trades])
 
     def _release(self, symbol: str, trades: Sequence[RestTrade]) -> None:
         """Send trades that were fetched, then what came of the symbol meanwhile; from now on its frames go as they come."""

@@ -33,6 +33,7 @@ from quantum.settings import Settings
 from quantum.trace import caused_headers
 from schemas.codec import RecordCodec
 from tests.integration.history_rows import Row
+from tests.integration.sink_bench import in_thread
 
 CARRIED_S = 60.0
 PARTITIONS = 2
@@ -128,26 +129,15 @@ class Platform:
     @contextmanager
     def sink(self) -> Iterator[None]:
         """Run a sink for the length of the block."""
-        stop, failures = threading.Event(), list[BaseException]()
 
-        def work() -> None:
+        def run(stop: threading.Event) -> None:
             settings = self.settings
-            try:
-                with registry(settings) as ids:
-                    dead = KafkaDeadLetters(settings.kafka)
-                    Sink(settings.kafka, GROUP, carried(), partial(connect, settings), ids, dead).run(stop)
-            except BaseException as error:  # noqa: BLE001 - handed to the test
-                failures.append(error)
+            with registry(settings) as ids:
+                dead = KafkaDeadLetters(settings.kafka)
+                Sink(settings.kafka, GROUP, carried(), partial(connect, settings), ids, dead).run(stop)
 
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
+        with in_thread(run):
             yield
-        finally:
-            stop.set()
-            thread.join(30)
-        if failures:
-            raise failures[0]
 
     def environment(self) -> dict[str, str]:
         """Return what makes a command one of this home."""

@@ -25,6 +25,28 @@ from schemas.record import Record
 PARTITIONS = 3
 
 
+@contextmanager
+def in_thread(run: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run something until the end of the block, where it is told to stop; what it raised is raised there."""
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            run(stop)
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+    if failures:
+        raise failures[0]
+
+
 class Bench:
     """A topic, its table, and a producer.
 
@@ -64,23 +86,8 @@ class Bench:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        stop, failures = threading.Event(), list[BaseException]()
-
-        def work() -> None:
-            try:
-                self.sink().run(stop)
-            except BaseException as error:  # noqa: BLE001 - handed to the test
-                failures.append(error)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        try:
+        with in_thread(lambda stop: self.sink().run(stop)):
             yield
-        finally:
-            stop.set()
-            thread.join(30)
-        if failures:
-            raise failures[0]
 
     def count(self, table: str = "") -> int:
         return int(str(self.client.command(f"SELECT count() FROM {table or self.spec.name}")))
