@@ -9,16 +9,16 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no stubs
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import OFFSET_BEGINNING
 from msgspec.structs import replace
 
-from connectors.clickhouse.archive.layout import MANIFEST, Archive, write
+from connectors.clickhouse.archive.layout import MANIFEST, Archive, Spans, TableManifest, write
 from connectors.clickhouse.archive.layout import sha256_of as sha256_of_file
 from connectors.clickhouse.archive.load import Importer
 from connectors.kafka.logs import Logs
@@ -45,22 +45,28 @@ MODEL = b"stands for a model's file"
 
 
 @pytest.fixture(scope="module")
-def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Platform, Platform]]:
-    """A platform with a history, a policy and a model in force; and an empty home."""
-    roots = [tmp_path_factory.mktemp(name) for name in ("source", "target")]
-    with ThreadPoolExecutor(2) as pool:  # whose threads must live as long as the servers that they start
-        source, target = pool.map(Platform, roots)
-        try:
-            _fill(source)
-            yield source, target
-        finally:
-            source.down()
-            target.down()
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform with a history, a policy and a model in force."""
+    platform = Platform(tmp_path_factory.mktemp("source"))
+    try:
+        _fill(platform)
+        yield platform
+    finally:
+        platform.down()
+
+
+@pytest.fixture
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform with nothing in it."""
+    platform = Platform(tmp_path_factory.mktemp("target"))
+    try:
+        yield platform
+    finally:
+        platform.down()
 
 
 @pytest.mark.campaign
-def test_a_platform_is_made_again_and_goes_on(homes: tuple[Platform, Platform], tmp_path: Path) -> None:
-    source, target = homes
+def test_a_platform_is_made_again_and_goes_on(source: Platform, target: Platform, tmp_path: Path) -> None:
     folder, env, made = tmp_path / "backup", tmp_path / "source.env", tmp_path / ".env"
     env.write_text(SECRETS)
     done = source.run("backup", str(folder), "--env", str(env), "--json", **OPEN)
@@ -113,8 +119,7 @@ def _nothing_is_changed_by_what_is_broken_or_not_opened(target: Platform, folder
     assert not env.exists()
 
 
-def test_an_export_is_imported_once_whatever_is_there_already(homes: tuple[Platform, Platform], tmp_path: Path) -> None:
-    source, target = homes
+def test_an_export_is_imported_once_whatever_is_there_already(source: Platform, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     for written in (True, False):
         done = source.run("history", "export", str(folder), "--json")
@@ -145,16 +150,16 @@ def test_an_export_is_imported_once_whatever_is_there_already(homes: tuple[Platf
         assert sum(json.loads(done.stdout)["rows"].values()) == stored
     assert all(source.rows(table).equals(rows) for table, rows in before.items())
 
-    # The other home has gone on with records of its own: their rows would stand at offsets where this home has, or will have, others.
+    # What another home wrote stands at offsets where this home has, or will have, records of its own.
     other = tmp_path / "other"
-    assert target.run("history", "export", str(other), "--table", "market_tick").exit_code == 0
+    assert source.run("history", "export", str(other), "--table", "market_tick").exit_code == 0
+    _of_another_home(other, "market_tick", before["market_tick"].num_rows)
     refused = source.run("history", "import", str(other))
     assert (refused.exit_code, "the sink would pass over those records" in refused.stderr) == (1, True), refused.stderr
     assert source.rows("market_tick").equals(before["market_tick"])
 
 
-def test_columns_that_differ(homes: tuple[Platform, Platform], tmp_path: Path) -> None:
-    source, _ = homes
+def test_columns_that_differ(source: Platform, tmp_path: Path) -> None:
     table = "model_retrain"
     folder = tmp_path / "files"
     assert source.run("history", "export", str(folder), "--table", table).exit_code == 0
@@ -177,8 +182,8 @@ def test_columns_that_differ(homes: tuple[Platform, Platform], tmp_path: Path) -
     assert after.drop_columns(["event_id"]).equals(before.drop_columns(["event_id"]))
 
 
-def test_records_stand_at_the_offsets_that_they_had(homes: tuple[Platform, Platform], unique: str) -> None:
-    kafka = homes[0].settings.kafka
+def test_records_stand_at_the_offsets_that_they_had(source: Platform, unique: str) -> None:
+    kafka = source.settings.kafka
     logs = Logs(kafka)
     compacted = {"cleanup.policy": "compact", "min.compaction.lag.ms": "604800000"}
     apply(kafka, [TopicSpec(unique, 3, 1, compacted)])
@@ -204,49 +209,68 @@ def test_records_stand_at_the_offsets_that_they_had(homes: tuple[Platform, Platf
 
 @pytest.mark.campaign
 @pytest.mark.timeout(600)
-def test_a_restore_that_is_killed_is_repeated_and_one_replaces_another(homes: tuple[Platform, Platform], tmp_path: Path) -> None:
-    source, _ = homes
+def test_a_restore_that_is_killed_is_repeated_and_one_replaces_another(source: Platform, target: Platform, tmp_path: Path) -> None:
     packed = tmp_path / "backup.tar"
     assert source.run("backup", str(packed), "--env", str(tmp_path / "none")).exit_code == 0
-    target = Platform(tmp_path / "home")
-    try:
-        killed = 0
-        for seconds in (3.0, 4.5, 6.0, 7.5, 9.0, 60.0):
-            restore = target.start("restore", str(packed), "--env", str(tmp_path / "none"))
-            try:
-                _, said = restore.communicate(timeout=seconds)
-                break
-            except subprocess.TimeoutExpired:
-                restore.kill()
-                _, said = restore.communicate()
-                killed += 1
-        # One that was killed after its last step had nothing left to do; the next one then says so.
-        assert restore.returncode == 0 or "is not empty" in said, said
-        assert killed > 1
-        _same(source, target)
-        changed = target.run("policy", "set-mode", "REDUCE_ONLY", "--author", "bob", "--reason", "third")
-        assert changed.exit_code == 0, changed.stderr
-        done = target.run("restore", str(packed), "--env", str(tmp_path / "none"), "--replace")
-        assert done.exit_code == 0, done.stderr
-        _same(source, target)
-        (aside,) = target.home.root.glob("replaced-*")
-        assert {"data", "models"} <= {path.name for path in aside.iterdir()}
-    finally:
-        target.down()
+    killed = 0
+    for seconds in (3.0, 4.5, 6.0, 7.5, 9.0, 60.0):
+        restore = target.start("restore", str(packed), "--env", str(tmp_path / "none"))
+        try:
+            _, said = restore.communicate(timeout=seconds)
+            break
+        except subprocess.TimeoutExpired:
+            restore.kill()
+            _, said = restore.communicate()
+            killed += 1
+    # One that was killed after its last step had nothing left to do; the next one then says so.
+    assert restore.returncode == 0 or "is not empty" in said, said
+    assert killed > 1
+    _same(source, target)
+    changed = target.run("policy", "set-mode", "REDUCE_ONLY", "--author", "bob", "--reason", "third")
+    assert changed.exit_code == 0, changed.stderr
+    done = target.run("restore", str(packed), "--env", str(tmp_path / "none"), "--replace")
+    assert done.exit_code == 0, done.stderr
+    _same(source, target)
+    (aside,) = target.home.root.glob("replaced-*")
+    assert {"data", "models"} <= {path.name for path in aside.iterdir()}
 
 
 def _rewrite(folder: Path, table: str, change: Callable[[pa.Table], pa.Table]) -> None:
     """Change the files of a table, and the manifests so that they fit."""
     archive = Archive(folder)
-    manifest = archive.manifest()
-    held = archive.table(table, manifest.tables[table])
+    held = archive.table(table, archive.manifest().tables[table])
     files = {}
     for day, entry in held.files.items():
         path = archive.file(table, day)
         pq.write_table(change(pq.read_table(path, partitioning=None)), path)
         files[day] = replace(entry, bytes=path.stat().st_size, sha256=sha256_of_file(path))
-    digest = write(archive.table_file(table), replace(held, files=files))
-    write(folder / MANIFEST, replace(manifest, tables={table: replace(manifest.tables[table], sha256=digest)}))
+    _put(archive, replace(held, files=files))
+
+
+def _put(archive: Archive, held: TableManifest) -> None:
+    """Write the manifest of the only table of an archive."""
+    manifest, table = archive.manifest(), held.table
+    digest = write(archive.table_file(table), held)
+    write(archive.folder / MANIFEST, replace(manifest, tables={table: replace(manifest.tables[table], sha256=digest)}))
+
+
+def _of_another_home(folder: Path, table: str, further: int) -> None:
+    """Make an archive what a home would have written whose topic is another one and has so many more records."""
+
+    def moved(spans: Spans) -> Spans:
+        return {number: replace(span, first=span.first + further, last=span.last + further) for number, span in spans.items()}
+
+    def move(rows: pa.Table) -> pa.Table:
+        at = rows.schema.get_field_index("_offset")
+        offsets = pc.add(rows["_offset"], pa.scalar(further, rows["_offset"].type))
+        return rows.set_column(at, rows.schema.field(at), offsets)
+
+    _rewrite(folder, table, move)
+    archive = Archive(folder)
+    held = archive.table(table, archive.manifest().tables[table])
+    files = {day: replace(file, spans=moved(file.spans)) for day, file in held.files.items()}
+    days = {day: moved(spans) for day, spans in held.days.items()}
+    _put(archive, replace(held, cluster="another", files=files, days=days))
 
 
 def _fill(source: Platform) -> None:
