@@ -23,9 +23,6 @@ LATENCY_BUCKETS = (
     0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 
-#: How long records of a topic that a stage lets gather wait for more.
-GATHER_S = 0.05
-
 
 def application_id(stage: str) -> str:
     """Return the id of a stage's application: its consumer group, and the beginning of its changelogs' names."""
@@ -79,7 +76,7 @@ def create_app(
         topic_partitions=settings.partitions,
         topic_replication_factor=settings.replication,
         order_log=True,
-        gather=dict.fromkeys(NODES[stage].gathers, GATHER_S),
+        gather=dict.fromkeys(NODES[stage].gathers, NODES[stage].gather_ms / 1000),
     )
     wiring = Wiring(app, stage, settings, ids, on_sent, recorded)
     import_module(f"processors.{stage}.agent").create_agents(wiring)

@@ -74,7 +74,8 @@ def node_publisher(settings: Settings, *nodes: str) -> Publisher:
     ids = registry(settings)
     for node in nodes:
         learn_schemas(ids, node)
-    return Publisher(settings.kafka, {name: route for node in nodes for name, route in routes(settings, ids, node).items()})
+    found = {name: route for node in nodes for name, route in routes(settings, ids, node).items()}
+    return Publisher(settings.kafka, found, min(NODES[node].linger_ms for node in nodes))
 
 
 @contextmanager

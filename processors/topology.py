@@ -114,6 +114,10 @@ class Node:
     gathers
         Of what a stage reads, the topics that only keep its tables up to date, or whose outcome nobody waits for: their records may gather
         for a moment, so that those that are waited for find the stage and Kafka free.
+    gather_ms
+        How long they may gather, milliseconds.
+    linger_ms
+        How long what a component sends may wait for more of it, milliseconds.
     """
 
     name: str
@@ -122,6 +126,8 @@ class Node:
     writes: tuple[str, ...]
     doc: str
     gathers: tuple[str, ...] = ()
+    gather_ms: int = 50
+    linger_ms: int = 2
 
 
 def _state(name: str, record: type[Record], key: str, partition_by: str = "", *, broadcast: bool = False) -> Topic:
@@ -180,6 +186,7 @@ NODES: dict[str, Node] = {
             (),
             ("exchange.raw", "health.events"),
             "Venue connectors: frames as they come, by websocket, REST or from a recording, and how well each venue is followed.",
+            linger_ms=20,
         ),
         Node("clock", Kind.COMPONENT, (), ("clock",), "One tick a second of event time to every partition."),
         Node(
@@ -197,6 +204,7 @@ NODES: dict[str, Node] = {
             ("features", "market.regime", "universe.quality"),
             "Feature vectors at the close of bars, the regime at that of the primary ones; every minute, how well a symbol can be traded.",
             gathers=("market.quote", "market.depth", "market.funding", "exchange.normalized", "policy"),
+            gather_ms=250,
         ),
         Node(
             "signals",
@@ -233,6 +241,7 @@ NODES: dict[str, Node] = {
                 "universe.quality",
                 "clock",
             ),
+            gather_ms=250,
         ),
         Node(
             "risk",
@@ -268,6 +277,7 @@ NODES: dict[str, Node] = {
                 "execution.result",
                 "trade.closed",
             ),
+            gather_ms=250,
         ),
         Node(
             "execution",
@@ -290,6 +300,7 @@ NODES: dict[str, Node] = {
             ("portfolio.position", "portfolio.mark", "portfolio.snapshot", "portfolio.exposure"),
             "Positions, equity and exposure from fills, funding and marks.",
             gathers=("account.balance", "account.transfer", "market.quote", "portfolio.position", "portfolio.mark", "clock"),
+            gather_ms=250,
         ),
         Node(
             "exits",
@@ -306,6 +317,7 @@ NODES: dict[str, Node] = {
             ("trade.closed",),
             "Round trips with fees, funding, slippage and attribution.",
             gathers=("execution.result", "account.transfer", "ai.exit.decision"),
+            gather_ms=250,
         ),
         Node(
             "learning",
@@ -334,6 +346,7 @@ NODES: dict[str, Node] = {
                 "learning.sample",
                 "clock",
             ),
+            gather_ms=250,
         ),
         Node(
             "trainer",

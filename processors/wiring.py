@@ -14,10 +14,9 @@ written back after it returns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
-import msgspec
 from faust.serializers.codecs import Codec
 from faust.types import EventT, StreamT, TopicT
 from pydantic_settings import BaseSettings
@@ -25,18 +24,16 @@ from pydantic_settings import BaseSettings
 from processors.components import partitions_of
 from processors.output import Output
 from processors.runtime import App
-from processors.runtime.state.table import Table
+from processors.states import Binding, States, StateT, StateTable
 from processors.topology import NODES, TOPICS
-from quantum.errors import ConfigurationError, CorruptRecordError
+from quantum.errors import ConfigurationError
 from quantum.settings import DECISIVE, Settings
 from quantum.trace import Headers, caused_headers
 from schemas.codec import RecordCodec, SchemaIds
 
 TABLE = "processors/topology.py"
-StateT = TypeVar("StateT", bound=msgspec.Struct)
 OptionsT = TypeVar("OptionsT", bound=BaseSettings)
 Handler = Callable[..., Iterable[Output]]
-KeyOf = Callable[[Any], str | None]
 
 
 class AvroCodec(Codec):
@@ -51,54 +48,6 @@ class AvroCodec(Codec):
 
     def _dumps(self, obj: Any) -> bytes:
         return self.codec.encode(obj)
-
-
-class StateCodec(Codec):
-    """A table's values in Faust: the stage's state as JSON, so that a changelog can be read by eye."""
-
-    def __init__(self, state: type[msgspec.Struct]) -> None:
-        super().__init__()
-        self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(state)
-
-    def _loads(self, s: bytes) -> Any:
-        try:
-            return self._decoder.decode(s)
-        except msgspec.DecodeError as error:
-            raise CorruptRecordError(f"a table's value cannot be read: {error}", "restore the table from its changelog") from error
-
-    def _dumps(self, obj: Any) -> bytes:
-        return self._encoder.encode(obj)
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """One state that a handler is given: a table, and which of its keys a record means; none where the handler needs no state."""
-
-    table: Table
-    key: KeyOf
-
-    def when(self, needed: Callable[[Any], bool]) -> Binding:
-        """Bind the state only of records that need it; for the others the handler is given None, and nothing is written."""
-        return Binding(self.table, lambda record: self.key(record) if needed(record) else None)
-
-
-@dataclass(frozen=True, slots=True)
-class StateTable(Generic[StateT]):
-    """A Faust table of a stage's states."""
-
-    table: Table
-
-    def by(self, *fields: str) -> Binding:
-        """Bind the state whose key is these fields of the record, joined by a colon."""
-        if len(fields) == 1:
-            name = fields[0]
-            return Binding(self.table, lambda record: str(getattr(record, name)))
-        return Binding(self.table, lambda record: ":".join(str(getattr(record, name)) for name in fields))
-
-    def at(self, key: str) -> Binding:
-        """Bind the state of one key, whatever the record: what every record of a partition shares."""
-        return Binding(self.table, lambda _record: key)
 
 
 class Wiring:
@@ -163,12 +112,12 @@ class Wiring:
         return found
 
     def table(self, name: str, state: type[StateT]) -> StateTable[StateT]:
-        """Return a table ``<stage>-<name>`` of states; a key's first state is ``state()``."""
-        table: Any = self.app.Table(
-            f"{self._node.name}-{name}", default=state, key_type=str, key_serializer="raw",
-            value_serializer=StateCodec(state), partitions=self.settings.partitions,
-        )  # fmt: skip
-        return StateTable(table)
+        """Return a table of the stage's states; a key's first state is ``state()``."""
+        return self._states.table(name, state)
+
+    @cached_property
+    def _states(self) -> States:
+        return States(self.app, f"{self._node.name}-states", self.settings.partitions)
 
     def react(self, topic: str, handler: Handler, *bindings: Binding) -> None:
         """Answer each record of a topic by ``handler(state, ..., record)``."""
@@ -176,13 +125,10 @@ class Wiring:
         async def on_stream(stream: StreamT[Any]) -> None:
             async for event in stream.events():
                 record = event.value
-                keys = [binding.key(record) for binding in bindings]
-                states = [None if key is None else binding.table[key] for binding, key in zip(bindings, keys, strict=True)]
-                outputs = list(handler(*states, record))
+                given = [binding.given(record) for binding in bindings]
+                outputs = list(handler(*[state for _, state in given], record))
                 # Before anything is awaited: another agent of the partition must not be given an older state meanwhile.
-                for binding, key, state in zip(bindings, keys, states, strict=True):
-                    if key is not None:
-                        binding.table[key] = state
+                _put_back(bindings, given)
                 await self.send(event, outputs)
 
         self._agent(topic, handler, on_stream)
@@ -193,16 +139,15 @@ class Wiring:
         async def on_stream(stream: StreamT[Any]) -> None:
             async for event in stream.events():
                 record = event.value
-                shared = [(binding, binding.key(record)) for binding in bindings]
-                states = [binding.table[key] for binding, key in shared]
+                given = [binding.given(record) for binding in bindings]
+                shared = [state for _, state in given]
                 outputs: list[Output] = []
                 # Sorted, because a table that was restored has its keys in another order than one that grew.
-                for key in sorted(swept.table.partition_keys(event.message.partition)):
-                    state = swept.table[key]
-                    outputs.extend(handler(state, *states, record))
-                    swept.table[key] = state
-                for (binding, key), state in zip(shared, states, strict=True):
-                    binding.table[key] = state
+                for key in sorted(swept.keys(event.message.partition)):
+                    state = swept.get(key)
+                    outputs.extend(handler(state, *shared, record))
+                    swept.put(key, state)
+                _put_back(bindings, given)
                 await self.send(event, outputs)
 
         self._agent(topic, handler, on_stream)
@@ -226,3 +171,9 @@ class Wiring:
             for partition in partitions_of(spec, self.settings.partitions, output.key):
                 await self.topic(output.topic).send(key=output.key, value=output.record, partition=partition, headers=headers)
             self._on_sent(event, output.topic)
+
+
+def _put_back(bindings: Iterable[Binding], given: Iterable[tuple[str | None, Any]]) -> None:
+    for binding, (key, state) in zip(bindings, given, strict=True):
+        if key is not None:
+            binding.table.put(key, state)

@@ -43,13 +43,17 @@ class Publisher:
         Kafka's bootstrap servers.
     routes
         The topics it may write, by name.
+    linger_ms
+        How long a record may wait for more of them, so that they cost the broker one request, milliseconds.
     """
 
-    def __init__(self, bootstrap: str, routes: Mapping[str, Route]) -> None:
+    def __init__(self, bootstrap: str, routes: Mapping[str, Route], linger_ms: int = 2) -> None:
         self._routes = routes
         self._failed: KafkaError | None = None
         self._producer = Producer(
-            client_config(bootstrap, enable_idempotence=True, linger_ms=2, compression_type="lz4", queue_buffering_max_messages=200_000)
+            client_config(
+                bootstrap, enable_idempotence=True, linger_ms=linger_ms, compression_type="lz4", queue_buffering_max_messages=200_000
+            )
         )
 
     def send(self, topic: str, key: str, record: Record, headers: Headers | None = None) -> None:

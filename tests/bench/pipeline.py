@@ -39,8 +39,8 @@ from tests.bench.servers import Bench
 TICKS_PER_S = 500
 PULSE_S = 0.01
 OTHERS = tuple(f"LOAD{number}USDT" for number in range(6))
-WARM_UP_S = 30.0  # the feed fetches what was before it, so vectors are warm soon; then that is worked off
-MEASURED_S = 40.0
+WARM_UP_S = 120.0  # the feed fetches what was before it, so vectors are warm soon; for two minutes more Kafka compiles what it does often
+MEASURED_S = 120.0
 SEED = 7
 WAY = ("market.klines", "features", "ai.signal_generated", "ai.decision.made", "sizing.decided")
 INTENT, DENIAL = "trade.intent", "risk.events"

@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 _POLL_S = 0.1
 _HELD_S = 0.005
 _LEAST_ROOM = 500
-_LOOK_S = 0.005  # how often to look for a record that is waited for, while others gather
 _FENCES = 10
 _FENCE_WINDOW_S = 60.0
 _CHUNK_S = 0.01
@@ -99,8 +98,8 @@ class Engine(Recovery):
         try:
             if (left := self._pacing.left) > 0:
                 await self._pause(left)
-            elif self._gathering:
-                await self._pause(min(self._pacing.gathering, _LOOK_S))
+            if self._gathering:  # the first record to come may be one that is waited for
+                wait = min(self._pacing.gathering, _POLL_S)
             fetched = await self._worker.poll(wait, room)
             if fetched.assigned is not None:
                 await self._adopt(fetched.assigned, fetched.group)

@@ -12,10 +12,10 @@ from processors.features import logic, quotes
 from processors.features.held import KEPT
 from processors.features.rules import Rules
 from processors.output import Output
-from processors.wiring import StateCodec
 from schemas.common import BookState, Regime, VenueMid
 from schemas.features.records import Features, MarketRegime
 from schemas.market.records import ExchangeNormalized, MarketDepth, MarketFunding, MarketKline, MarketQuote
+from tests.unit.changelog import restored, written
 from tests.unit.ml.markets import momentum_bars
 
 VENUE = "binance-usdm"
@@ -123,16 +123,15 @@ def test_the_vectors_are_those_that_training_folds_over_the_same_bars() -> None:
 
 
 def test_states_that_were_stored_and_read_go_on_the_same() -> None:
-    codec, other = StateCodec(logic.BarState), StateCodec(logic.Around)
     stored, regime, around = logic.BarState(), RegimeState(), logic.Around()
     kept = logic.BarState(), RegimeState(), logic.Around()
     for number, row in enumerate(BARS):
-        stored, around = codec.loads(codec.dumps(stored)), other.loads(other.dumps(around))
+        stored, around = restored(stored), restored(around)
         for state in (around, kept[2]):
             quotes.on_quote(RULES, state.quotes, quote(row.open_ts + 1, 99.0 + number % 2, bid_quantity=1.0 + number))
             said.on_funding(RULES, state.context, funding(row.open_ts + 2, open_interest=50.0 + number))
         assert list(logic.on_kline(RULES, stored, regime, around, kline(row))) == list(logic.on_kline(RULES, *kept, kline(row)))
-    assert len(codec.dumps(stored)) < 8_000
+    assert len(written(stored)) < 8_000
 
 
 def test_other_venues_and_intervals_and_repeated_bars_give_nothing() -> None:

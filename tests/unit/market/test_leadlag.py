@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from processors.market.consolidation import CrossState, on_quote
 from processors.market.leadlag import Lead, LeadState
 from processors.market.rules import Rules
-from processors.wiring import StateCodec
 from schemas.market.records import ExchangeNormalized, MarketQuote
+from tests.unit.changelog import restored
 from tests.unit.market.test_consolidation import T0, quote
 
 RULES = Rules()
@@ -46,11 +46,11 @@ def arrivals(venues: dict[str, Walk], delays_ms: dict[str, float]) -> list[Marke
 
 def last(quotes: list[MarketQuote], rules: Rules = RULES, *, stored: bool = False) -> tuple[Lead, LeadState]:
     """Return the last word on who leads, and the state; every hundredth state goes through the changelog where it is ``stored``."""
-    cross, leads, codec = CrossState(), LeadState(), StateCodec(LeadState)
+    cross, leads = CrossState(), LeadState()
     record = None
     for number, each in enumerate(quotes):
         if stored and number % 100 == 0:
-            leads = codec.loads(codec.dumps(leads))
+            leads = restored(leads)
         for output in on_quote(rules, cross, leads, each):
             record = output.record
     assert isinstance(record, ExchangeNormalized)
