@@ -82,9 +82,9 @@ def node_publisher(settings: Settings, *nodes: str) -> Publisher:
 def publisher(settings: Settings, node: str) -> Iterator[Publisher]:
     """Give a publisher of a node's topics; what was sent is stored when the block ends without an error."""
     with registry(settings) as ids:
-        out = Publisher(settings.kafka, routes(settings, ids, node))
+        out = Publisher(settings.kafka, routes(settings, ids, node), NODES[node].linger_ms)
         yield out
-        out.flush()
+        out.close()
 
 
 def codecs(ids: SchemaIds, topics: tuple[str, ...]) -> dict[str, RecordCodec[Any]]:

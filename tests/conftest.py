@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from confluent_kafka import Producer
 
 from infra.local.stack import Stack
 from quantum.home import Endpoints, Home
+
+PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     servers = Stack(home, ports={"kafka": 0, "registry": 0, "store": 0}, die_with_parent=True)
     endpoints = servers.up()
     yield RunningStack(home, endpoints)
+    _end_clients()
     servers.down()
+
+
+def _end_clients() -> None:
+    """End the producers that something still refers to: they would go on to write, even after pytest's last line, that Kafka is gone."""
+    gc.collect()
+    clients = [each for each in gc.get_objects() if issubclass(type(each), Producer)]
+    closing = [threading.Thread(target=each.close, daemon=True) for each in clients]  # which waits where a broker of a test is gone
+    for thread in closing:
+        thread.start()
+    for thread in closing:
+        thread.join(PATIENCE_S)
 
 
 @pytest.fixture

@@ -86,6 +86,11 @@ class Publisher:
         if left:
             raise RetryError(f"{left} records are not stored after {timeout_s:g} s", "see whether Kafka answers: quantum status")
 
+    def close(self) -> None:
+        """Let the client go once everything is stored; nothing can be sent any more."""
+        self.flush()
+        self._producer.close()
+
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None and self._failed is None:
             self._failed = error

@@ -95,6 +95,7 @@ async def run_again(
     return sent, table, given
 
 
+@pytest.mark.campaign
 async def test_a_rerun_in_the_recorded_order_gives_the_same(bootstrap: str, prefix: str) -> None:
     await run_live(prefix, bootstrap)
     filled = await asyncio.to_thread(broker.read, bootstrap, f"{prefix}-fills", until=ORDERS - 1)

@@ -50,10 +50,3 @@ def test_another_number_of_partitions_is_an_error_with_its_remedy(stack: Any, tm
     assert refused.returncode == 1
     assert "QUANTUM_PARTITIONS" in refused.stderr
     assert "Traceback" not in refused.stderr
-
-
-def test_help_names_every_command(stack: Any, tmp_path: Path) -> None:
-    shown = quantum(stack, tmp_path, "--help").stdout
-    for name in ("up", "down", "status", "demo", "worker", "component", "topics", "schemas", "sql", "models", "policy"):
-        assert f"\n  {name} " in shown
-        assert quantum(stack, tmp_path, name, "--help").returncode == 0, name

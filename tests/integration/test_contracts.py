@@ -10,6 +10,7 @@ from typing import Any
 import fastavro
 import pytest
 
+from connectors.kafka import topics
 from connectors.kafka.topics import TopicSpec, apply, compare
 from connectors.registry.client import Registry
 from quantum.errors import ConfigurationError, RetryError, UnknownSchemaError
@@ -32,7 +33,8 @@ def test_topics_are_created_once_and_brought_to_what_is_declared(stack: Any, uni
         apply(kafka, [TopicSpec(spec.name, 4, 1, {})])
 
 
-def test_no_broker_is_said_so_with_the_remedy() -> None:
+def test_no_broker_is_said_so_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "TIMEOUT_S", 1.0)
     with pytest.raises(RetryError, match="quantum up"):
         compare("127.0.0.1:1", [TopicSpec("a", 1, 1, {})])
 

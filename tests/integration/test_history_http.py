@@ -263,6 +263,7 @@ def test_one_client_that_goes_away_does_not_end_the_statement_of_another_with_th
     assert answers == [b"0\n"]
 
 
+@pytest.mark.campaign
 def test_heavy_readers_do_not_stop_inserts(store: StoreProcess) -> None:
     """Readers that want more memory than there is, all cores and large answers: inserts are stored or refused, and none waits long."""
     store.http("CREATE TABLE quantum.meanwhile (block UInt32, a UInt64, b String) ENGINE = MergeTree ORDER BY a", b"")

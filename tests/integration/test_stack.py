@@ -137,6 +137,7 @@ def test_sessions_of_one_second_are_allowed(stack: RunningStack, unique: str) ->
         consumer.close()
 
 
+@pytest.mark.campaign
 def test_data_survives_down_and_kill_and_ports_stay(home: Home, unique: str) -> None:
     stack = Stack(home, ports=ANY)
     first = stack.up()

@@ -173,6 +173,7 @@ def market(stack: RunningStack, unique: str, tmp_path: Path) -> Iterator[Market]
     assert codes == [0, 0]
 
 
+@pytest.mark.campaign
 def test_a_symbol_leaves_when_its_market_dries_up_and_joins_again_after_the_hold(market: Market) -> None:
     account = market.settings.account
     first = default_policy(account, now_us=market.start, author="anna", universe=[WET, DRY])

@@ -54,6 +54,7 @@ def states(bench: Bench, name: str) -> list[OrderStatus]:
     return [result.status for result in bench.results() if result.client_order_id == name]
 
 
+@pytest.mark.campaign
 def test_waiting_orders_work_once_whatever_happens_to_gateway_and_answers(bench: Bench, unique: str) -> None:
     bench.venue.fault(kind="accept_then_time_out", path="algoOrder", probability=0.5, seconds=600)
     first = bench.start()

@@ -30,3 +30,9 @@ def test_a_command_says_what_it_does(typed: str) -> None:
     text = command.get_help(click.Context(command, info_name=typed))
     assert command.help, f"{typed} has no help"
     assert "\\" not in text.replace("\\n", ""), f"a marker of the layout is in the help of {typed}:\n{text}"
+
+
+def test_the_commands_that_the_documents_name_are_there() -> None:
+    shown = main.get_help(click.Context(main, info_name="quantum"))
+    for name in ("up", "down", "status", "demo", "worker", "component", "topics", "schemas", "sql", "models", "policy"):
+        assert f"\n  {name} " in shown
