@@ -337,6 +337,7 @@ def test_a_venue_that_is_away_is_waited_for(bench: Bench, unique: str, tmp_path:
         bench.until(lambda: bench.finished({f"{unique}-1", f"{unique}-2"}) and bench.committed() == 2)
 
 
+@pytest.mark.campaign
 def test_a_second_process_takes_the_place_of_the_first(bench: Bench, unique: str) -> None:
     first = bench.start()
     bench.send(market(f"{unique}-1"))
