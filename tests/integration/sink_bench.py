@@ -79,6 +79,7 @@ class Bench:
         return Sink(kafka, f"{self.topic}-group", self.carried, connect, self.registry, KafkaDeadLetters(kafka), **options)
 
     def close(self) -> None:
+        self.producer.close()
         self.client.close()
         self.registry.close()
         for store in self.stores:
