@@ -23,6 +23,7 @@ COUNT = 500
 EVERY_S = 0.02
 WARM_UP = 1_000  # broker and contenders that run on Java compile what they do often: idle is not the same as just started
 WARM_UP_EVERY_S = 0.008
+BROKER_WARM_UP = 15_000  # two minutes, before the first round: so long Kafka compiles what it does often
 ROUNDS = 3
 LIMIT_S = 30.0
 MS = 1e3
@@ -43,12 +44,13 @@ def latency(bench: Bench) -> Iterator[Figure]:
     except DependencyError as error:
         reason = str(error)
     found: dict[str, list[list[float]]] = {name: [] for name in contenders}
+    _round(bench, *contenders["own"], BROKER_WARM_UP)
     for number in range(ROUNDS):
         for name, (command, environment) in contenders.items():
             if name != STREAMS or number == 0:
                 found[name].append(_round(bench, command, environment))
     count = f"{COUNT} of them after {WARM_UP} in quicker succession"
-    note = f"one record every {EVERY_S * MS:.0f} ms, {count}, producer to read_committed reader; median of {ROUNDS} rounds"
+    note = f"one record every {EVERY_S * MS:.0f} ms, {count}, producer to read_committed reader; median of {ROUNDS} rounds; broker warm"
     for share in (50, 99):
         values = {name: median(percentile(each, share) for each in rounds) * MS for name, rounds in found.items()}
         yield Figure(name=f"latency: idle stage, p{share}", unit="ms", value=values.pop("own"), peers=values, note=note)
@@ -56,27 +58,27 @@ def latency(bench: Bench) -> Iterator[Figure]:
         yield skipped(f"latency: {STREAMS}", "ms", reason)
 
 
-def _round(bench: Bench, command: list[str], environment: Mapping[str, str]) -> list[float]:
-    """Return the seconds that each record took."""
+def _round(bench: Bench, command: list[str], environment: Mapping[str, str], warm_up: int = WARM_UP) -> list[float]:
+    """Return the seconds that each record took, those of the warm-up left out."""
     bootstrap, prefix = bench.endpoints().kafka, bench.unique()
     broker.create_topics(bootstrap, f"{prefix}-in", f"{prefix}-out")
     reader = Reader(bootstrap, f"{prefix}-out")
     with worker(command, {"PREFIX": prefix, "WORKER": "0", "BOOTSTRAP": bootstrap, **environment}, bench.folder / prefix):
         try:
-            sent = _send(bootstrap, f"{prefix}-in", reader)
+            sent = _send(bootstrap, f"{prefix}-in", reader, warm_up)
         finally:
             reader.stop()
-    return [reader.arrived[each] - sent[each] for each in sorted(sent, key=sent.__getitem__)[WARM_UP:]]
+    return [reader.arrived[each] - sent[each] for each in sorted(sent, key=sent.__getitem__)[warm_up:]]
 
 
-def _send(bootstrap: str, topic: str, reader: Reader) -> dict[tuple[str, int], float]:
+def _send(bootstrap: str, topic: str, reader: Reader, warm_up: int) -> dict[tuple[str, int], float]:
     """Send a record, wait until it has come through, then one after another on a schedule; return when each was sent."""
     producer = Producer(client_config(bootstrap, linger_ms=0, partitioner="murmur2_random"))
     counts: Counter[str] = Counter()
     sent: dict[tuple[str, int], float] = {}
     gc.collect()
     due = time.perf_counter()
-    for number in range(COUNT + WARM_UP):
+    for number in range(COUNT + warm_up):
         key = str(number % KEYS)
         counts[key] += 1
         while (left := due - time.perf_counter()) > 0:
@@ -87,7 +89,7 @@ def _send(bootstrap: str, topic: str, reader: Reader) -> dict[tuple[str, int], f
         if number == 0:
             reader.wait_for(1)
             due = time.perf_counter()
-        due += EVERY_S if number >= WARM_UP else WARM_UP_EVERY_S
+        due += EVERY_S if number >= warm_up else WARM_UP_EVERY_S
     producer.flush()
     reader.wait_for(len(sent))
     return sent
