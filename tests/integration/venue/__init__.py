@@ -1,0 +1,1 @@
+"""The simulated venue over real sockets: what a client of Binance relies on."""
