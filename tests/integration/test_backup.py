@@ -189,8 +189,8 @@ def test_records_stand_at_the_offsets_that_they_had(source: Platform, unique: st
     apply(kafka, [TopicSpec(unique, 3, 1, compacted)])
     writer = LogWriter(logs)
     offsets = (0, 1, 3, 6, 7, 30, 32)  # one after the other, and with gaps of one, two and more
-    entries = {
-        partition: [Entry(shift + offset, 1_700_000_000_000 + offset, b"key", b"%d" % offset, (("h", b"x"),)) for offset in offsets]
+    entries = {  # each with a key of its own: Kafka may compact at any time what is as old as this
+        partition: [Entry(shift + offset, 1_700_000_000_000 + offset, b"%d" % offset, b"%d" % offset, (("h", b"x"),)) for offset in offsets]
         for partition, shift in enumerate((0, 1, 2_500_000))
     }
     for partition, each in entries.items():
