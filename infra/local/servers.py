@@ -29,7 +29,8 @@ _FOREIGN = ("JAVA_", "JDK_JAVA_", "_JAVA_", "KAFKA_", "QUARKUS_", "APICURIO_", "
 _SMALL = "-XX:+UseSerialGC"
 # The first-level compiler only, and the simplest collector: on two cores Kafka answers after 1.8 s instead of 2.7 s, the registry
 # after 2.7 s instead of 4.2 s.
-_QUICK_START = ("-XX:TieredStopAtLevel=1", _SMALL)
+_FIRST_LEVEL = "-XX:TieredStopAtLevel=1"
+_QUICK_START = (_FIRST_LEVEL, _SMALL)
 # Every request waits while garbage is collected. With 17 MB for what is new, which the simplest collector takes from 64 MB, that is a
 # pause of 14 ms every 1.3 s at 50 transactions a second; with 96 MB and a collector that uses both processors, 10 ms every 8 s.
 _BROKER = ("-XX:+UseParallelGC", "-Xms160m", "-Xmx384m", "-Xmn96m")
@@ -120,7 +121,7 @@ class Kafka(ServerSpec):
         if not self.data(home).exists():
             self._format(home, ports)
         learnt = warm.cache_file(artefacts.kafka(lambda _: None))
-        flags = (f"-XX:AOTCache={learnt}",) if learnt.exists() else ("-XX:TieredStopAtLevel=1",)
+        flags = (f"-XX:AOTCache={learnt}",) if learnt.exists() else (_FIRST_LEVEL,)
         return Launch(argv=self._broker(home, properties, flags), env=_environment(), cwd=home.root)
 
     def _broker(self, home: Home, properties: Path, flags: tuple[str, ...]) -> list[str]:
