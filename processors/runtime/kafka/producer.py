@@ -37,8 +37,6 @@ ANSWER_S = 3.0
 _STALLED_S = 2 * ANSWER_S
 #: How long a new producer may take to end what its transactional id left open, before another one tries.
 _INIT_S = 10.0
-#: After a commit the broker writes its markers, and refuses the transactional id until it has. Usually that takes a millisecond or two.
-_MARKERS_S = 0.01
 
 _FENCED = frozenset({
     KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID, KafkaError.REBALANCE_IN_PROGRESS,
@@ -113,7 +111,6 @@ class Committer:
         self._stopping = stopping
         self._faults = faults
         self._producer: Handle | None = None
-        self._committed_at = 0.0
         self._reported = Reported()
         self._undelivered: tuple[KafkaError, str] | None = None
         self.cause = ""
@@ -199,9 +196,7 @@ class Committer:
 
         1. Take the producer, a new one if a request of the last transaction may still be under way; begin.
         2. Write the epoch's records, outputs and changelogs alike.
-        3. Add the input offsets under the group's generation of this assignment: a worker that lost it is refused here. Right after
-           a commit this comes first: refused for the markers of that one, librdkafka repeats it every millisecond, but asks for a
-           record's partition again only after 20 ms.
+        3. Add the input offsets under the group's generation of this assignment: a worker that lost it is refused here.
         4. Wait until the broker has all records. Whatever fails up to here, nothing was committed: abort.
         5. Ask for the commit, once. Whatever the answer is but yes, the outcome is unknown: the producer is given up, and the
            committed offsets tell once a new one has ended the transaction.
@@ -211,9 +206,11 @@ class Committer:
         try:
             producer.call("begin_transaction")
             self._faults.reach("begun")
-            steps = [partial(self._write, producer, work), partial(self._add_offsets, producer, work)]
-            for step in reversed(steps) if time.monotonic() - self._committed_at < _MARKERS_S else steps:
-                step()
+            producer.write(work.records)
+            self._faults.reach("produced")
+            if work.offsets:
+                self._patiently(lambda wait: producer.send_offsets(work.offsets, work.group, wait), ANSWER_S)
+            self._faults.reach("offsets")
             self._flush(producer)
         except (KafkaException, RetryError) as raised:
             return self._failed(producer, raised)
@@ -225,18 +222,8 @@ class Committer:
             self.close()
             log.warning("the commit was not answered with yes: %s", error.str())
             return Outcome.UNKNOWN
-        self._committed_at = time.monotonic()
         self._faults.reach("committed")
         return Outcome.COMMITTED
-
-    def _write(self, producer: Handle, work: Work) -> None:
-        producer.write(work.records)
-        self._faults.reach("produced")
-
-    def _add_offsets(self, producer: Handle, work: Work) -> None:
-        if work.offsets:
-            self._patiently(lambda wait: producer.send_offsets(work.offsets, work.group, wait), ANSWER_S)
-        self._faults.reach("offsets")
 
     def _flush(self, producer: Handle) -> None:
         """Wait until every record is answered for; no longer than the transaction lives, and a while where a connection was lost.
