@@ -53,11 +53,20 @@ def client_of(server: VenueServer, http: aiohttp.ClientSession, product: Product
     return Client(http, server.url(product), server.control.site.url)
 
 
-async def listen(client: Client, path: str, frames: list[Any], ready: asyncio.Event) -> None:
-    async with client.http.ws_connect(client.base + path) as socket:
-        ready.set()
-        while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
-            frames.append(json.loads(message.data))
+async def listen(client: Client, path: str) -> tuple[list[Any], asyncio.Task[None]]:
+    """Return what a stream's frames are added to as they come, and the task that reads them; the stream is open by then."""
+    frames: list[Any] = []
+    opened = asyncio.Event()
+
+    async def read() -> None:
+        async with client.http.ws_connect(client.base + path) as socket:
+            opened.set()
+            while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                frames.append(json.loads(message.data))
+
+    reader = asyncio.create_task(read())
+    await opened.wait()
+    return frames, reader
 
 
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import aiohttp
 import pytest
@@ -58,10 +57,7 @@ async def test_without_being_asked_for_there_is_no_control(http: aiohttp.ClientS
 
 
 async def test_frames_of_a_stream_are_dropped_doubled_and_swapped(usdm: Client) -> None:
-    received: list[Any] = []
-    ready = asyncio.Event()
-    reader = asyncio.create_task(listen(usdm, "/ws/ethusdt@trade", received, ready))
-    await ready.wait()
+    received, reader = await listen(usdm, "/ws/ethusdt@trade")
     for kind in ("drop_frame", "duplicate_frame", "reorder_frame"):
         await usdm.fault(kind=kind, stream="ethusdt@trade", product="usdm")
     await until(lambda: len(received) > 6, 10)

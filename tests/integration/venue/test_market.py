@@ -22,12 +22,9 @@ from tests.integration.venue.client import CREDENTIALS, ETH, Client, client_of, 
 async def test_streams_join_with_history_and_snapshot(server: VenueServer, http: aiohttp.ClientSession, product: Product) -> None:
     client = client_of(server, http, product)
     prefix, symbol = PREFIX[product], ETH if product is not Product.COINM else "ETHUSD_PERP"
-    received: list[Any] = []
-    ready = asyncio.Event()
     kinds = ("trade", "aggTrade", "bookTicker", "depth@100ms", "kline_1m", "markPrice@1s")
     streams = "/".join(f"{symbol.lower()}@{kind}" for kind in kinds)
-    reader = asyncio.create_task(listen(client, f"/stream?streams={streams}", received, ready))
-    await ready.wait()
+    received, reader = await listen(client, f"/stream?streams={streams}")
     _, snapshot = await client.call("GET", f"{prefix}/depth", symbol=symbol, limit=1000)
     await asyncio.sleep(3)
     _, final = await client.call("GET", f"{prefix}/depth", symbol=symbol, limit=1000)
@@ -107,10 +104,7 @@ async def test_subscriptions_by_message(usdm: Client) -> None:
 
 
 async def test_quotes_are_told_when_they_change_and_only_then(usdm: Client) -> None:
-    received: list[Any] = []
-    ready = asyncio.Event()
-    reader = asyncio.create_task(listen(usdm, "/ws/ethusdt@bookTicker", received, ready))
-    await ready.wait()
+    received, reader = await listen(usdm, "/ws/ethusdt@bookTicker")
     _, ticker = await usdm.call("GET", "/fapi/v1/ticker/bookTicker", symbol=ETH)
     far = {"symbol": ETH, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.1"}
     for n in range(20):  # orders behind the best prices change the book, not the quote
@@ -139,10 +133,7 @@ async def test_open_interest_and_what_is_listed(server: VenueServer, http: aioht
 async def test_a_followed_market_fills_at_the_prices_that_are_fed(http: aiohttp.ClientSession) -> None:
     async with FollowServer([instrument(Product.USDM, ETH)], account=AccountSettings(CREDENTIALS, latency=0.0)) as server:
         client = Client(http, server.url(Product.USDM))
-        frames: list[Any] = []
-        ready = asyncio.Event()
-        reader = asyncio.create_task(listen(client, "/stream?streams=ethusdt@bookTicker", frames, ready))
-        await ready.wait()
+        frames, reader = await listen(client, "/stream?streams=ethusdt@bookTicker")
         await asyncio.sleep(0.05)
         server.venue.on_quote(ETH, 2599.99, 4.0, 2600.0, 5.0, 1_723_161_255_000_000)
         order = {"symbol": ETH, "side": "BUY", "type": "MARKET", "quantity": "1", "newOrderRespType": "RESULT"}

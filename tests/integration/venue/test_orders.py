@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from decimal import Decimal
-from typing import Any
 
 from tests.integration.venue.client import CREDENTIALS, ETH, Client, listen, until
 
@@ -33,10 +32,7 @@ async def test_keys_signatures_and_timestamps_are_checked(usdm: Client) -> None:
 
 async def test_an_order_its_events_and_the_account_agree(usdm: Client) -> None:
     _, opened = await usdm.call("POST", "/fapi/v1/listenKey", key="a-key")
-    events: list[Any] = []
-    ready = asyncio.Event()
-    reader = asyncio.create_task(listen(usdm, f"/ws/{opened['listenKey']}", events, ready))
-    await ready.wait()
+    events, reader = await listen(usdm, f"/ws/{opened['listenKey']}")
     order = {"symbol": ETH, "side": "BUY", "type": "MARKET", "quantity": "0.500", "newClientOrderId": "first", "newOrderRespType": "RESULT"}
     status, filled = await usdm.call("POST", "/fapi/v1/order", signed=True, **order)
     assert (status, filled["status"], Decimal(filled["executedQty"])) == (200, "FILLED", Decimal("0.5"))
@@ -74,10 +70,7 @@ async def test_an_order_its_events_and_the_account_agree(usdm: Client) -> None:
 
 async def test_conditional_orders_have_endpoints_of_their_own(usdm: Client) -> None:
     _, opened = await usdm.call("POST", "/fapi/v1/listenKey", key="a-key")
-    events: list[Any] = []
-    ready = asyncio.Event()
-    reader = asyncio.create_task(listen(usdm, f"/ws/{opened['listenKey']}", events, ready))
-    await ready.wait()
+    events, reader = await listen(usdm, f"/ws/{opened['listenKey']}")
     path = "/fapi/v1/algoOrder"
     await usdm.call("POST", "/fapi/v1/order", signed=True, symbol=ETH, side="BUY", type="MARKET", quantity="1")
     stop = {"symbol": ETH, "side": "SELL", "type": "STOP_MARKET", "triggerPrice": "1000", "quantity": "1", "reduceOnly": "true"}
@@ -142,10 +135,7 @@ async def test_a_resting_order_is_amended(usdm: Client) -> None:
 
 async def test_spot_orders_their_events_and_balances_agree(spot: Client) -> None:
     _, opened = await spot.call("POST", "/api/v3/userDataStream", key="a-key")
-    events: list[Any] = []
-    ready = asyncio.Event()
-    reader = asyncio.create_task(listen(spot, f"/ws/{opened['listenKey']}", events, ready))
-    await ready.wait()
+    events, reader = await listen(spot, f"/ws/{opened['listenKey']}")
     path = "/api/v3/order"
     status, filled = await spot.call(
         "POST", path, signed=True, symbol=ETH, side="BUY", type="MARKET", quantity="1", newClientOrderId="first"
