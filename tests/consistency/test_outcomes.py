@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from random import Random
@@ -141,6 +143,16 @@ def test_a_producer_that_another_of_its_identity_has_fenced(case: Case) -> None:
     assert case.values() == [b"1"]
     assert case.committed() == "epoch-1"
     goes_on(case, 3)
+
+
+def test_a_producer_that_was_fenced_with_many_requests_under_way_ends_and_its_process_does_not(net: Network, prefix: str) -> None:
+    partitions, times = 32, 12
+    admin = AdminClient({"bootstrap.servers": net.direct})
+    admin.create_topics([NewTopic(prefix, partitions, 1)])[prefix].result(10)
+    command = [sys.executable, "-m", "tests.consistency.rivals", net.direct, prefix, str(partitions), str(times)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stderr[-500:]
+    assert ended.stdout == f"{times} of {times} were fenced\n"
 
 
 def test_a_commit_that_is_not_answered_and_did_not_arrive(case: Case) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from processors.runtime.api.topics import Outgoing
 from processors.runtime.kafka.connections import Connections
+
+#: How long answers are waited for before a producer ends.
+_ANSWERED_S = 1.0
 
 
 class Handle:
@@ -33,7 +37,18 @@ class Handle:
         self._producer: Any = Producer(dict(config), logger=self.connections)
 
     def drop(self) -> None:
-        """End it; blocks for as long as its threads need."""
+        """End it; blocks for as long as its threads need.
+
+        What it has written is answered for first, for a while. librdkafka gives the text of a fatal error back to the heap when it ends,
+        and again where an answer that says "fenced" comes at that moment; glibc then ends the process.
+        """
+        deadline = time.monotonic() + _ANSWERED_S
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                if not self.call("flush", left):
+                    break
+            except KafkaException:
+                continue  # the fatal error, which a callback on the way raises; what else is under way still is
         self._producer = None
 
     def call(self, name: str, *arguments: Any) -> Any:
