@@ -194,7 +194,10 @@ async def _sending(app: App, **options: Any) -> None:
 def _finalize_listening(app: App) -> None:
     signal: Any = app.on_produce_message
     signal.connect(_nothing, weak=False)
-    app.finalize()
+    try:
+        app.finalize()
+    finally:
+        signal.disconnect(_nothing)  # Mode knows a sender by its address, which a later app may have
 
 
 async def demand(call: Call) -> None:
