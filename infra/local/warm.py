@@ -1,8 +1,7 @@
-"""Kafka's start from what an earlier run has learnt: Java's ahead-of-time cache of its classes and of what its methods do most.
+"""Kafka's start from what an earlier run has loaded: Java's ahead-of-time cache of its classes.
 
-With it a broker that also compiles with the optimising compiler starts as fast as one that never does, and is fast at its work within
-seconds instead of minutes. It is made once a user, after Kafka's jars were fetched: a broker of its own works through some hundred small
-transactions and ends.
+With it a broker that also compiles with the optimising compiler starts as fast as one that never does. It is made once a user, after
+Kafka's jars were fetched: a broker of its own works through some hundred small transactions and ends.
 """
 
 from __future__ import annotations
